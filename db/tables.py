@@ -1,0 +1,171 @@
+"""The tables, as SQLAlchemy declarative classes.
+
+Truth lives here: models and their lineage, jobs and their log, evaluations with every answer.
+Times are UTC seconds since the epoch (`time.time()`), so that no database's notion of time zones
+enters. Text that repeats (prompts) is stored once, by hash.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from sqlalchemy import JSON, Float, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+
+class Base(DeclarativeBase):
+    """Common declarative base of every table."""
+
+    type_annotation_map = {dict[str, Any]: JSON, list[Any]: JSON}
+
+
+class Model(Base):
+    """A model that can be merged, scored or talked to: a folder or a Hub id, or a merge of ours."""
+
+    __tablename__ = "models"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(200), unique=True)
+    source: Mapped[str] = mapped_column(Text)  # absolute folder, Hub id, or "" for an unwritten merge
+    revision: Mapped[str | None] = mapped_column(String(80))
+    role: Mapped[str] = mapped_column(String(20))  # base | expert | instruct | merge
+    domain: Mapped[str | None] = mapped_column(String(80))  # finance, math, japanese, general ...
+    method: Mapped[str | None] = mapped_column(String(80))  # of a merge
+    fingerprint: Mapped[str | None] = mapped_column(String(64))  # of the weights' content
+    architecture: Mapped[str | None] = mapped_column(String(120))
+    n_parameters: Mapped[int | None] = mapped_column(Integer)
+    size_bytes: Mapped[int | None] = mapped_column(Integer)
+    dtype: Mapped[str | None] = mapped_column(String(20))
+    has_chat_template: Mapped[bool | None]
+    recipe_yaml: Mapped[str | None] = mapped_column(Text)
+    recipe_hash: Mapped[str | None] = mapped_column(String(64), index=True)
+    note: Mapped[str] = mapped_column(Text, default="")
+    archived: Mapped[bool] = mapped_column(default=False)
+    created: Mapped[float] = mapped_column(default=time.time)
+
+    parents: Mapped[list[Parent]] = relationship(
+        foreign_keys="Parent.child_id", order_by="Parent.position", cascade="all, delete-orphan"
+    )
+
+
+class Parent(Base):
+    """One constituent of a merge: which model, in which role, with which weight."""
+
+    __tablename__ = "parents"
+
+    child_id: Mapped[int] = mapped_column(
+        ForeignKey("models.id", ondelete="CASCADE"), primary_key=True
+    )
+    position: Mapped[int] = mapped_column(primary_key=True)
+    parent_id: Mapped[int] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"))
+    role: Mapped[str] = mapped_column(String(20))  # base | expert | instruct
+    weight: Mapped[float] = mapped_column(Float, default=1.0)
+
+
+class Job(Base):
+    """A unit of work for the worker: a merge, an evaluation, a download, a sandbox build."""
+
+    __tablename__ = "jobs"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(40))
+    title: Mapped[str] = mapped_column(Text)
+    spec: Mapped[dict[str, Any]]
+    state: Mapped[str] = mapped_column(String(20), default="queued", index=True)
+    # queued | running | done | failed | cancelled
+    group: Mapped[str | None] = mapped_column(String(40), index=True)  # jobs started by one press
+    priority: Mapped[int] = mapped_column(default=0)  # higher runs first
+    attempt: Mapped[int] = mapped_column(default=0)  # fences every later write
+    max_attempts: Mapped[int] = mapped_column(default=3)
+    worker: Mapped[str | None] = mapped_column(String(120))
+    lease_until: Mapped[float | None]
+    cancel_requested: Mapped[bool] = mapped_column(default=False)
+    stage: Mapped[str] = mapped_column(Text, default="")
+    done: Mapped[float] = mapped_column(default=0.0)
+    total: Mapped[float] = mapped_column(default=0.0)
+    unit: Mapped[str] = mapped_column(String(40), default="")
+    rate: Mapped[float | None]  # units per second, of the present stage
+    error: Mapped[str | None] = mapped_column(Text)  # one plain sentence
+    result: Mapped[dict[str, Any] | None]
+    created: Mapped[float] = mapped_column(default=time.time)
+    started: Mapped[float | None]
+    ended: Mapped[float | None]
+
+    __table_args__ = (Index("jobs_claim", "state", "priority", "id"),)
+
+
+class Dependency(Base):
+    """`job_id` may start only when `needs_id` is done; if that one fails, it fails too."""
+
+    __tablename__ = "dependencies"
+
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    needs_id: Mapped[int] = mapped_column(
+        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
+    )
+
+
+class Evaluation(Base):
+    """One model on one task under one configuration."""
+
+    __tablename__ = "evaluations"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"), index=True)
+    model_fingerprint: Mapped[str] = mapped_column(String(64))  # what was scored, should the folder change
+    suite: Mapped[str] = mapped_column(String(80), index=True)
+    task: Mapped[str] = mapped_column(String(160))
+    domain: Mapped[str] = mapped_column(String(80))  # the task's group in the suite
+    task_version: Mapped[str] = mapped_column(String(40))
+    metric: Mapped[str] = mapped_column(String(60))
+    value: Mapped[float]
+    stderr: Mapped[float | None]
+    n: Mapped[int]
+    config: Mapped[dict[str, Any]]  # shots, template, dtype, limit ...
+    config_hash: Mapped[str] = mapped_column(String(64))  # rows that differ here are never averaged
+    prompts_hash: Mapped[str] = mapped_column(String(64))
+    seconds: Mapped[float]
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
+    created: Mapped[float] = mapped_column(default=time.time)
+
+    __table_args__ = (
+        UniqueConstraint("model_id", "model_fingerprint", "suite", "task", "config_hash"),
+    )
+
+
+class Prompt(Base):
+    """A prompt's text, stored once for all models that were asked."""
+
+    __tablename__ = "prompts"
+
+    hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    text: Mapped[str] = mapped_column(Text)
+
+
+class Answer(Base):
+    """What one model answered to one item, and whether it was right."""
+
+    __tablename__ = "answers"
+
+    evaluation_id: Mapped[int] = mapped_column(
+        ForeignKey("evaluations.id", ondelete="CASCADE"), primary_key=True
+    )
+    doc_id: Mapped[int] = mapped_column(primary_key=True)
+    doc_hash: Mapped[str] = mapped_column(String(64))
+    prompt_hash: Mapped[str] = mapped_column(ForeignKey("prompts.hash"))
+    target: Mapped[str] = mapped_column(Text)
+    output: Mapped[str] = mapped_column(Text)  # raw text; for multiple choice the chosen one
+    extracted: Mapped[str | None] = mapped_column(Text)  # after the task's filter
+    choices: Mapped[list[Any] | None]  # [{"text": str, "loglikelihood": float}] of multiple choice
+    score: Mapped[float]  # the primary metric on this item
+    correct: Mapped[bool | None]  # None where the metric is not right-or-wrong
+
+
+class Setting(Base):
+    """A value the user chose in the app, by key."""
+
+    __tablename__ = "settings"
+
+    key: Mapped[str] = mapped_column(String(80), primary_key=True)
+    value: Mapped[dict[str, Any]]
