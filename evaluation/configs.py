@@ -1,0 +1,87 @@
+"""Under which configuration each task is scored, and the hash that keeps scores apart.
+
+Two scores may be compared when their hashes agree. What differs from model to model without
+making them incomparable (its own chat template, its tokenizer) is not in it; ``prompts_hash`` of
+a score covers what was really asked. Needs neither torch nor lm-eval, nor the model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from evaluation.errors import SuiteError
+from evaluation.suites import Settings, Suite
+from evaluation.task_files import TaskFile
+
+SCORER_VERSION = 1
+"""Raised when the scorer gives other numbers for the same question."""
+
+
+def task_configs(
+    suite: Suite, limit: int | None = None, dtype: str = "float32"
+) -> dict[str, dict[str, Any]]:
+    """Task -> the configuration its score would carry, for every task of the suite.
+
+    Args:
+        suite: from ``load_suite``.
+        limit: items per task, None for all.
+        dtype: that the model computes in (``evaluation.run.scoring_dtype``).
+
+    Raises:
+        SuiteError: limit below 1.
+    """
+    if limit is not None and limit < 1:
+        raise SuiteError(f"The limit must be at least 1 item per task, not {limit}.")
+    files = suite.task_files()
+    return {task: _config(suite, task, files.get(task), limit, dtype) for task in suite.tasks}
+
+
+def config_hash(config: Mapping[str, Any]) -> str:
+    """64 hex digits over a configuration."""
+    text = json.dumps(config, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _config(
+    suite: Suite, task: str, file: TaskFile | None, limit: int | None, dtype: str
+) -> dict[str, Any]:
+    settings = suite.settings_for(task)
+    raw = file.config if file else {}
+    shots = settings.num_fewshot if settings.num_fewshot is not None else raw.get("num_fewshot")
+    chat = bool(settings.apply_chat_template)
+    return {
+        "task": task,
+        "task_version": file.version if file else "0",
+        "task_hash": file.content_hash() if file else "",
+        "num_fewshot": int(shots or 0),
+        "limit": limit,
+        "dtype": dtype,
+        "add_bos_token": settings.add_bos_token,
+        "chat_template": _chat_template(suite, settings) if chat else None,
+        "fewshot_as_multiturn": chat and settings.fewshot_as_multiturn is not False,
+        "fewshot_seed": settings.fewshot_seed or 1234,
+        "system_instruction": settings.system_instruction,
+        "generation": _generation(raw, settings),
+        "scorer": SCORER_VERSION,
+    }
+
+
+def _chat_template(suite: Suite, settings: Settings) -> str:
+    """``own`` or ``own, else <file> <hash>``: what a model without a template gets."""
+    if settings.chat_template is None:
+        return "own"
+    path = suite.resolve(settings.chat_template)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else "missing"
+    return f"own, else {path.name} {digest}"
+
+
+def _generation(raw: Mapping[str, Any], settings: Settings) -> dict[str, Any] | None:
+    if raw.get("output_type") != "generate_until":
+        return None
+    given = dict(raw.get("generation_kwargs") or {})
+    if settings.max_gen_toks is not None:
+        given["max_gen_toks"] = settings.max_gen_toks
+    return given

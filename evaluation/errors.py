@@ -1,0 +1,23 @@
+"""What can go wrong in an evaluation, each as one plain sentence."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class EvaluationError(Exception):
+    """Base of every error of this package; ``str(error)`` is meant for the user."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class SuiteError(EvaluationError):
+    """Wrong input: an unknown suite or task, a malformed YAML, a limit out of range."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class EvaluationFailure(EvaluationError):
+    """The input was fine and the evaluation failed: an unreadable model, NaN, no memory."""
+
+    exit_code: ClassVar[int] = 1
