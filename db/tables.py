@@ -10,7 +10,16 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from sqlalchemy import JSON, Float, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Float,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 
@@ -27,15 +36,18 @@ class Model(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(200), unique=True)
-    source: Mapped[str] = mapped_column(Text)  # absolute folder, Hub id, or "" for an unwritten merge
+    source: Mapped[str] = mapped_column(
+        Text
+    )  # absolute folder, Hub id, or "" for an unwritten merge
     revision: Mapped[str | None] = mapped_column(String(80))
     role: Mapped[str] = mapped_column(String(20))  # base | expert | instruct | merge
     domain: Mapped[str | None] = mapped_column(String(80))  # finance, math, japanese, general ...
     method: Mapped[str | None] = mapped_column(String(80))  # of a merge
     fingerprint: Mapped[str | None] = mapped_column(String(64))  # of the weights' content
+    signature: Mapped[str | None] = mapped_column(String(64))  # of the files the fingerprint is of
     architecture: Mapped[str | None] = mapped_column(String(120))
-    n_parameters: Mapped[int | None] = mapped_column(Integer)
-    size_bytes: Mapped[int | None] = mapped_column(Integer)
+    n_parameters: Mapped[int | None] = mapped_column(BigInteger)
+    size_bytes: Mapped[int | None] = mapped_column(BigInteger)
     dtype: Mapped[str | None] = mapped_column(String(20))
     has_chat_template: Mapped[bool | None]
     recipe_yaml: Mapped[str | None] = mapped_column(Text)
@@ -77,7 +89,11 @@ class Job(Base):
     group: Mapped[str | None] = mapped_column(String(40), index=True)  # jobs started by one press
     priority: Mapped[int] = mapped_column(default=0)  # higher runs first
     attempt: Mapped[int] = mapped_column(default=0)  # fences every later write
-    max_attempts: Mapped[int] = mapped_column(default=3)
+    deaths: Mapped[int] = mapped_column(default=0)  # starts that ended by a signal or a lost worker
+    max_attempts: Mapped[int] = mapped_column(default=3)  # deaths at which the job fails
+    device: Mapped[str | None] = mapped_column(
+        String(20)
+    )  # cpu, cuda:0 ... while and after running
     worker: Mapped[str | None] = mapped_column(String(120))
     lease_until: Mapped[float | None]
     cancel_requested: Mapped[bool] = mapped_column(default=False)
@@ -113,7 +129,7 @@ class Evaluation(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     model_id: Mapped[int] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"), index=True)
-    model_fingerprint: Mapped[str] = mapped_column(String(64))  # what was scored, should the folder change
+    model_fingerprint: Mapped[str] = mapped_column(String(64))  # of what was scored then
     suite: Mapped[str] = mapped_column(String(80), index=True)
     task: Mapped[str] = mapped_column(String(160))
     domain: Mapped[str] = mapped_column(String(80))  # the task's group in the suite

@@ -1,0 +1,1 @@
+"""What screens, terminal and worker read from the database, as plain rows."""

@@ -1,0 +1,65 @@
+"""Where everything that a run writes lives.
+
+Two environment variables decide: `CRUCIBLE_HOME` (a folder, default `data/` in the project) and
+`CRUCIBLE_DATABASE_URL` (any SQLAlchemy URL, default a SQLite file in that folder). They are read
+at each call, so that tests and scripts may change them between calls.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from db.errors import DatabaseError
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def home() -> Path:
+    """Folder under which everything is written, absolute, created when missing.
+
+    Raises:
+        DatabaseError: the folder cannot be created.
+    """
+    value = os.environ.get("CRUCIBLE_HOME", "").strip()
+    folder = Path(value).expanduser() if value else PROJECT / "data"
+    return _folder(Path(os.path.abspath(folder)))
+
+
+def database_url() -> str:
+    """SQLAlchemy URL of the database."""
+    url = os.environ.get("CRUCIBLE_DATABASE_URL", "").strip()
+    return url or f"sqlite:///{home() / 'crucible.db'}"
+
+
+def models_folder() -> Path:
+    """Folder of the merged models, one folder each."""
+    return _folder(home() / "models")
+
+
+def logs_folder() -> Path:
+    """Folder of the jobs' logs, `<job id>.log` each."""
+    return _folder(home() / "logs")
+
+
+def cache_folder() -> Path:
+    """Folder of what can be deleted at any time: data set caches and the like."""
+    return _folder(home() / "cache")
+
+
+def log_path(job_id: int) -> Path:
+    """File that a job's standard output and errors go to."""
+    return logs_folder() / f"{int(job_id)}.log"
+
+
+def _folder(path: Path) -> Path:
+    if path.is_dir():
+        return path
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatabaseError(
+            f"The folder {path} cannot be created ({error.strerror or error}). Set CRUCIBLE_HOME "
+            "to a folder that you may write to."
+        ) from error
+    return path

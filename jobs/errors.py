@@ -1,0 +1,19 @@
+"""What can go wrong with jobs and registered models, said in one plain sentence."""
+
+from __future__ import annotations
+
+
+class JobError(Exception):
+    """A job, a group or a worker cannot do what was asked.
+
+    Attributes:
+        exit_code: 2 when the request is wrong, 1 when the machine is in the way.
+    """
+
+    def __init__(self, message: str, *, exit_code: int = 2) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class NameError_(JobError):
+    """A name that no model can have, or that another model has already."""
