@@ -1,0 +1,65 @@
+"""What a method is given: chunks of tensors, random numbers, and a view of the whole tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+from merging.methods.draws import Draws
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """One chunk of one tensor, the same elements of every model.
+
+    Attributes:
+        models: K tensors `[n]` float32, the constituents' weights theta_i.
+        base_or_none: `[n]` float32, theta_0, when the method uses a base.
+        weights: K coefficients w_i.
+        draws: random numbers for these elements.
+        statistics: what `Method.observe` returned for the whole tensor.
+    """
+
+    models: Sequence[Tensor]
+    base_or_none: Tensor | None
+    weights: Sequence[float]
+    draws: Draws
+    statistics: Any = None
+
+    @property
+    def base(self) -> Tensor:
+        """`[n]` float32, theta_0; only for methods that require a base."""
+        if self.base_or_none is None:
+            raise ValueError("this method needs a base")
+        return self.base_or_none
+
+    @cached_property
+    def deltas(self) -> list[Tensor]:
+        """K task vectors `[n]` float32, theta_i - theta_0."""
+        return [model - self.base for model in self.models]
+
+
+class WholeTensor(Protocol):
+    """A whole tensor for a statistics step: as many passes as it likes, in fixed-size blocks.
+
+    Blocks do not depend on the engine's chunk size or thread count, so sums over them don't either.
+    """
+
+    @property
+    def n_elements(self) -> int:
+        """Elements of the tensor (of one model)."""
+
+    @property
+    def n_models(self) -> int:
+        """Constituents besides the base."""
+
+    def blocks(self) -> Iterator[Inputs]:
+        """The tensor from its first element to its last, `BLOCK_ELEMENTS` at a time."""
+
+
+BLOCK_ELEMENTS = 1 << 20

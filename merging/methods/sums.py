@@ -1,0 +1,32 @@
+"""Sums over whole tensors whose bits depend neither on chunk size nor on threads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# below torch's grain size a reduction runs in one thread, so its order of summing is fixed
+ROW = 16384
+
+
+def partial_sums(values: Tensor) -> list[float]:
+    """Float64 sums of consecutive rows of `ROW` elements of `values` `[n]` float64."""
+    full = values.numel() // ROW * ROW
+    sums: list[float] = values[:full].view(-1, ROW).sum(dim=1).tolist() if full else []
+    if full < values.numel():
+        sums.append(float(values[full:].sum()))
+    return sums
+
+
+def total(blocks: Iterable[Tensor]) -> float:
+    """Sum of all elements of the blocks (each `[n]`, any float), in float64."""
+    return math.fsum(part for block in blocks for part in partial_sums(block.double()))
+
+
+def dot(blocks: Iterable[tuple[Tensor, Tensor]]) -> float:
+    """Dot product of two tensors given block by block, in float64."""
+    return total(left.double() * right.double() for left, right in blocks)

@@ -1,0 +1,113 @@
+"""Recipes as YAML text: a bounded, strict reader and a plain writer."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import yaml
+
+from merging.errors import RecipeError
+
+MAX_BYTES = 256 * 1024
+MAX_DEPTH = 20
+
+
+class _Loader(yaml.SafeLoader):
+    """A safe loader that refuses aliases (no bombs), repeated keys and deep nesting."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise RecipeError(
+                f"The recipe uses a YAML alias (*) in line {mark.line + 1}; write the value out."
+            )
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise RecipeError(f"The recipe is nested more than {MAX_DEPTH} levels deep.")
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self.depth -= 1
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            if key_node.value in seen:
+                raise RecipeError(
+                    f'"{key_node.value}" appears twice in the recipe, the second time in line '
+                    f"{key_node.start_mark.line + 1}. Keep one of them."
+                )
+            if isinstance(key_node, yaml.ScalarNode):
+                seen.add(key_node.value)
+        return super().construct_mapping(node, deep=deep)
+
+
+def read_yaml(text: str | bytes) -> dict[str, Any]:
+    """Parse a recipe's text into a mapping.
+
+    Args:
+        text: YAML, at most 256 KB.
+
+    Raises:
+        RecipeError: not YAML, too large, an alias, a repeated key, or not a mapping.
+    """
+    if isinstance(text, bytes):
+        try:
+            text = text.decode("utf-8")
+        except UnicodeDecodeError:
+            raise RecipeError("The recipe is not a UTF-8 text file.") from None
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+        raise RecipeError("The recipe is larger than 256 KB; a recipe is a page of text at most.")
+    loader = None
+    try:
+        loader = _Loader(text)
+        data = loader.get_single_data()
+    except yaml.YAMLError as error:
+        raise RecipeError(_syntax(error)) from None
+    except (ValueError, TypeError, RecursionError) as error:
+        # the constructors of dates and numbers, and keys that are lists
+        raise RecipeError(f"The recipe holds a value that cannot be read: {error}.") from None
+    finally:
+        if loader is not None:
+            loader.dispose()
+    if not isinstance(data, dict):
+        raise RecipeError(
+            "The recipe must be a list of keys and values such as 'method: task_arithmetic'."
+        )
+    for key in data:
+        if not isinstance(key, str):
+            raise RecipeError(f"The recipe's key {key!r} is not a word.")
+    return data
+
+
+def write_yaml(data: Mapping[str, Any]) -> str:
+    """Recipe data as YAML, in the order given; models one per line where they fit."""
+    return yaml.dump(
+        dict(data),
+        Dumper=_Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        width=100,
+        default_flow_style=False,
+    )
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes nested block style, with list items indented under their key, and no aliases."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, False)
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _syntax(error: yaml.YAMLError) -> str:
+    """A sentence for a syntax error, with its line where the parser knows it."""
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or "it cannot be parsed"
+    where = f" in line {mark.line + 1}" if mark is not None else ""
+    return f"The recipe is not valid YAML{where}: {problem}."
