@@ -1,0 +1,46 @@
+"""Starts Crucible: `streamlit run app.py` or `python app.py`, from any folder.
+
+A launcher only. The pages are routed in `pages/main.py`: with a folder called `pages` beside the
+script that Streamlit runs, Streamlit would otherwise serve a deep link without its router.
+"""
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+import streamlit as st
+
+from jobs import registry, supervise
+from pages.components import problems
+
+ROOT = Path(__file__).resolve().parent
+
+
+def begin() -> None:
+    """Open the database, register the shipped models, and start the worker unless one lives."""
+    try:
+        registry.ensure_sandbox()
+        supervise.start_worker_if_needed()
+    except Exception as error:
+        if not problems.is_plain(error):
+            raise
+        print(f"Crucible: {error}", file=sys.stderr, flush=True)  # the pages say it too
+
+
+@asynccontextmanager
+async def lifespan(_app: st.App) -> AsyncIterator[dict[str, Any]]:
+    """The worker lives as long as the server."""
+    await anyio.to_thread.run_sync(begin)
+    try:
+        yield {}
+    finally:
+        await anyio.to_thread.run_sync(supervise.stop_worker)
+
+
+app = st.App(ROOT / "pages" / "main.py", lifespan=lifespan, on_script_error=problems.unforeseen)
+
+if __name__ == "__main__":
+    app.run()

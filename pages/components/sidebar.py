@@ -1,0 +1,85 @@
+"""The queue on every page: what runs, what waits, whether a worker lives, and what just ended."""
+
+from __future__ import annotations
+
+import time
+
+import streamlit as st
+
+from db.queries import jobs as job_rows
+from db.queries.jobs import JobRow
+from jobs import supervise
+from pages.components import links, words
+
+POLL_SECONDS = 1.5
+
+
+def draw() -> None:
+    """Draw the queue at the foot of the menu; it refreshes itself only while something is open."""
+    rows = job_rows.active()
+    with st.sidebar:
+        st.fragment(_queue, run_every=POLL_SECONDS if rows else None)()
+
+
+def _queue() -> None:
+    rows = job_rows.active()
+    _announce()
+    was_open = st.session_state.get("queue_open", False)
+    st.session_state.queue_open = bool(rows)
+    with st.container(key="queue_status", gap="small"):
+        st.caption("Queue")
+        if rows:
+            _open_jobs(rows)
+        else:
+            st.markdown(":gray[:material/check_circle: Nothing is running.]")
+        if not supervise.worker_status().alive:
+            _no_worker()
+    if was_open and not rows:
+        st.rerun()  # the last job ended: let the page show its result, and stop polling
+
+
+def _open_jobs(rows: list[JobRow]) -> None:
+    running = [row for row in rows if row.state == "running"]
+    for row in running[:2]:
+        st.progress(row.fraction or 0.0, text=f"**{row.stage or 'Starting'}** · {_remaining(row)}")
+        links.link("job", row.title, icon=":material/arrow_forward:", job=row.id)
+    waiting = len(rows) - len(running[:2])
+    if waiting:
+        links.link("jobs", f"{words.plural(waiting, 'job')} waiting", icon=":material/hourglass:")
+
+
+def _remaining(row: JobRow) -> str:
+    if row.eta_seconds is None:
+        return f"{words.duration(row.seconds)} so far"
+    return f"{words.duration(row.eta_seconds)} left"
+
+
+def _no_worker() -> None:
+    st.warning("No worker is running: jobs wait.", icon=":material/warning:")
+    if st.button("Start a worker", key="start_worker"):
+        supervise.start_worker_if_needed()
+        st.rerun()
+
+
+def _announce() -> None:
+    """One toast for every press whose last job has ended since this tab last looked."""
+    seen = st.session_state.setdefault("announced_until", time.time())
+    ended = job_rows.ended_since(seen)
+    if not ended:
+        return
+    st.session_state.announced_until = max(row.ended or seen for row in ended)
+    for group in {row.group or f"job {row.id}": row for row in ended}.values():
+        _toast(group)
+
+
+def _toast(last: JobRow) -> None:
+    rows = job_rows.group(last.group) if last.group else [last]
+    if any(row.open for row in rows):
+        return
+    failed = next((row for row in rows if row.state == "failed"), None)
+    if failed:
+        st.toast(f"**{failed.title}** failed.", icon=":material/error:", duration="long")
+    elif any(row.state == "cancelled" for row in rows):
+        st.toast(f"**{rows[0].title}** was cancelled.", icon=":material/cancel:")
+    else:
+        st.toast(f"**{rows[0].title}** is done.", icon=":material/check:", duration="long")

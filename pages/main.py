@@ -1,0 +1,64 @@
+"""The router: which pages there are, and what stands on every one of them."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.components import links, problems, sidebar
+
+ASSETS = links.FOLDER / "assets"
+
+st.set_page_config(
+    page_title="Crucible",
+    page_icon=str(ASSETS / "icon.png"),  # a file: a Material icon would be fetched from the web
+    layout="wide",
+    menu_items={"About": "Crucible: build, benchmark and compare merges of language models."},
+)
+st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "icon.svg"))
+
+
+def _page(name: str, title: str, icon: str, help: str, hidden: bool = False) -> st.Page:
+    return st.Page(
+        links.path(name),
+        title=title,
+        icon=f":material/{icon}:",
+        url_path=name,
+        default=name == "home",
+        visibility="hidden" if hidden else "visible",
+        help=help,
+    )
+
+
+page = st.navigation(
+    {
+        "": [_page("home", "Home", "home", "What Crucible is, and where your work stands.")],
+        "Make": [
+            _page("build", "Build", "science", "Choose models and a method, check that they fit, "
+                  "then merge and benchmark."),
+        ],
+        "Results": [
+            _page("leaderboard", "Leaderboard", "leaderboard", "Every model's scores with their "
+                  "standard errors, against the best parent."),
+            _page("compare", "Compare", "compare_arrows", "Two to six models side by side: tasks, "
+                  "recipes, and every answer."),
+        ],
+        "Talk": [_page("chat", "Chat", "forum", "Talk with one model, or with two at once.")],
+        "Manage": [
+            _page("models", "Models", "deployed_code", "Every model Crucible knows; add a folder "
+                  "or a Hub id."),
+            _page("jobs", "Jobs", "list_alt", "What runs, what waits, what ended."),
+            _page("model", "Model", "deployed_code", "One model: lineage, recipe and scores.",
+                  hidden=True),
+            _page("job", "Job", "list_alt", "One job: stage, progress and log.", hidden=True),
+        ],
+    },
+    expanded=True,
+)  # fmt: skip
+
+try:
+    sidebar.draw()
+    page.run()
+except Exception as error:
+    if not problems.is_plain(error):
+        raise
+    problems.show(error)
