@@ -116,7 +116,7 @@ def _evaluations(s: Session, suite: str) -> list[tuple[int, Score, str]]:
         e.n, e.config_hash, e.prompts_hash, e.seconds, e.created,
     )  # fmt: skip
     rows = s.execute(columns.where(e.suite == suite).order_by(e.id))
-    return [(row[0], Score(*row[2:]), row[1]) for row in rows]
+    return [(row[0], Score(*list(row)[2:]), row[1]) for row in rows]
 
 
 def _labels(
