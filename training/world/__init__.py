@@ -1,0 +1,1 @@
+"""The closed world of the sandbox: facts, corpora, chats and benchmark items."""
