@@ -6,12 +6,15 @@ loaded, under which configuration each task would be scored.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from evaluation.configs import config_hash, task_configs
+from evaluation.errors import SuiteError
 from evaluation.loading import load_model, scoring_dtype
-from evaluation.suites import Suite
+from evaluation.suites import Suite, nearest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["config_hash", "evaluate", "load_model", "scoring_dtype", "task_configs"]
 
 Event = dict[str, Any]
+
+# Below this many parameters a second thread costs more in waiting than it computes.
+_ONE_THREAD_PARAMETERS = 20_000_000
 
 
 def evaluate(
@@ -33,19 +39,85 @@ def evaluate(
 ) -> Iterator[Event]:
     """Score a model on the tasks of a suite.
 
+    A task that cannot be asked or scored gets a ``task_error`` event and the suite goes on. The
+    generator yields at least once per batch, so closing it (or no longer asking it) cancels.
+
     Args:
-        model: a transformers causal language model in memory, in eval mode or not.
+        model: a transformers causal language model in memory, on its device and in its dtype.
         tokenizer: its tokenizer.
         suite: from ``load_suite``.
         tasks: only these tasks of the suite.
         limit: only the first so many items of each task.
-        model_label: how warnings call the model.
+        model_label: how the result event calls the model.
         skip: tasks not to score (already scored under the same configuration).
 
     Yields:
-        stage, progress, warning, score, task_error and, last, result events.
+        stage, progress, warning, log, score, task_error and, last, result events::
+
+            {"kind": "score", "task", "domain", "task_version", "metric", "value", "stderr", "n",
+             "higher_is_better", "metrics": {name: {"value", "stderr"}}, "config", "config_hash",
+             "prompts_hash", "seconds", "answers": [{"doc_id", "doc_hash", "prompt",
+             "prompt_hash", "target", "output", "extracted", "choices", "stopped", "score",
+             "correct"}]}
+            {"kind": "result", "model", "suite", "scores": {task: value},
+             "errors": {task: text}, "skipped": [...], "seconds"}
 
     Raises:
         SuiteError: a limit below 1 or a task that the suite does not have.
+        EvaluationFailure: a model that cannot be scored at all.
     """
-    raise NotImplementedError
+    started = time.perf_counter()
+    names = _chosen(suite, tasks)
+    configs = task_configs(suite, limit, str(model.dtype).removeprefix("torch."))
+    scores: dict[str, float] = {}
+    errors: dict[str, str] = {}
+    yield {"kind": "stage", "stage": "Preparing tasks"}
+    from evaluation.session import Session  # imports lm-eval and torch
+
+    with _threads_for(model):
+        session = Session(model, tokenizer, suite, limit)
+        for event in session.run([name for name in names if name not in skip]):
+            if event["kind"] == "score":
+                config = configs[event["task"]]
+                event |= {"config": config, "config_hash": config_hash(config)}
+                event["task_version"] = config["task_version"]
+                scores[event["task"]] = event["value"]
+            elif event["kind"] == "task_error":
+                errors[event["task"]] = event["text"]
+            yield event
+    yield {
+        "kind": "result",
+        "model": model_label,
+        "suite": suite.name,
+        "scores": scores,
+        "errors": errors,
+        "skipped": [name for name in names if name in skip],
+        "seconds": time.perf_counter() - started,
+    }
+
+
+def _chosen(suite: Suite, tasks: Sequence[str] | None) -> list[str]:
+    """The asked-for tasks in the suite's order."""
+    if tasks is None:
+        return list(suite.tasks)
+    for task in tasks:
+        if task not in suite.tasks:
+            raise SuiteError(
+                f"The suite {suite.name!r} has no task {task!r}." + nearest(task, suite.tasks)
+            )
+    return [task for task in suite.tasks if task in set(tasks)]
+
+
+@contextmanager
+def _threads_for(model: PreTrainedModel) -> Iterator[None]:
+    """One thread for small models on a CPU, torch's own choice for the rest."""
+    import torch
+
+    before = torch.get_num_threads()
+    parameters = sum(p.numel() for p in model.parameters())
+    if model.device.type == "cpu" and parameters < _ONE_THREAD_PARAMETERS:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

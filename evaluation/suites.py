@@ -16,7 +16,7 @@ Pages read this module, so it imports neither torch nor lm-eval. A suite file lo
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +134,7 @@ def check_tasks(suite: Suite, tasks: tuple[str, ...] | list[str]) -> None:
             )
 
 
-def nearest(name: str, known: Mapping[str, Any] | list[str]) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
     """`` Did you mean ...?`` for the closest known name, or an empty string."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
     return f" Did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,166 @@
+"""One model through the tasks of a suite, task by task and batch by batch."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from evaluation.answers import score_task
+from evaluation.errors import EvaluationError
+from evaluation.scorer import Scorer
+from evaluation.suites import Suite
+from evaluation.tasks import Item, TaskError, build_items, count_items, load_task, quiet_harness
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+Event = dict[str, Any]
+
+
+class Session:
+    """Scores one model on tasks of one suite.
+
+    Args:
+        model: in memory.
+        tokenizer: its tokenizer.
+        suite: where the tasks and their settings come from.
+        limit: items per task, None for all.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        suite: Suite,
+        limit: int | None,
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.suite = suite
+        self.limit = limit
+        self.done = 0
+        self.total = 0
+        self._warnings: list[str] = []
+        self._scorers: dict[tuple[bool | None, str | None], Scorer] = {}
+
+    def run(self, names: Sequence[str]) -> Iterator[Event]:
+        """Score the named tasks in order; see ``evaluation.run.evaluate`` for the events."""
+        loaded: dict[str, Any] = {}
+        files = dict(self.suite.task_files())
+        for name in names:
+            try:
+                with quiet_harness():
+                    loaded[name] = load_task(self.suite, name, files)
+            except EvaluationError as error:
+                yield self._error(name, error)
+        counts = {name: count_items(task, self.limit) for name, task in loaded.items()}
+        self.total = sum(counts.values())
+        finished = 0
+        for name in list(loaded):
+            yield {"kind": "stage", "stage": f"Scoring {name}"}
+            try:
+                yield from self._task(name, loaded.pop(name))
+            except EvaluationError as error:
+                yield self._error(name, error)
+            except Exception as error:  # one task's surprise must not cost the others
+                yield {"kind": "log", "text": traceback.format_exc()}
+                yield self._error(name, error)
+            finished += counts[name]
+            self.done = finished
+
+    def _task(self, name: str, task: Any) -> Iterator[Event]:
+        started = time.perf_counter()
+        settings = self.suite.settings_for(name)
+        scorer = self._scorer(name)
+        items: list[Item] = []
+        with quiet_harness():
+            for part in build_items(task, scorer, settings, self.limit):
+                items += part
+                yield self._progress(name, 0)
+        if not items:
+            raise TaskError("it has no items")
+        yield from self._ask(name, scorer, items)
+        yield from self._drain(name)
+        with quiet_harness():
+            scored = score_task(task, items)
+        yield {
+            "kind": "score",
+            "task": name,
+            "domain": self.suite.domain(name),
+            **scored,
+            "seconds": time.perf_counter() - started,
+        }
+
+    def _scorer(self, name: str) -> Scorer:
+        settings = self.suite.settings_for(name)
+        key = settings.add_bos_token, settings.chat_template
+        if key not in self._scorers:
+            fallback = None
+            if settings.chat_template:
+                path = self.suite.resolve(settings.chat_template)
+                if not path.is_file():
+                    raise TaskError(f"the suite's chat template {path} does not exist")
+                fallback = path.read_text(encoding="utf-8")
+            self._scorers[key] = Scorer(
+                self.model,
+                self.tokenizer,
+                add_bos_token=settings.add_bos_token,
+                chat_template=fallback,
+                warn=self._warnings.append,
+            )
+        return self._scorers[key]
+
+    def _ask(self, name: str, scorer: Scorer, items: Sequence[Item]) -> Iterator[Event]:
+        """Fill in every request's reply."""
+        by_type: dict[str, list[tuple[int, Any]]] = {}
+        left = [0] * len(items)
+        for position, item in enumerate(items):
+            for request in item.requests:
+                for _ in range(request.repeats or 1):
+                    by_type.setdefault(request.request_type, []).append((position, request))
+                    left[position] += 1
+        complete = 0
+        for kind, asked in by_type.items():
+            stream = getattr(scorer, f"stream_{kind}")
+            for answers in stream([request for _, request in asked]):
+                for index, answer in answers:
+                    position, request = asked[index]
+                    _keep(request, kind, answer)
+                    left[position] -= 1
+                    complete += left[position] == 0
+                yield from self._drain(name)
+                yield self._progress(name, complete)
+
+    def _drain(self, name: str) -> Iterator[Event]:
+        while self._warnings:
+            yield {"kind": "warning", "text": f"{name}: {self._warnings.pop(0)}", "task": name}
+
+    def _progress(self, name: str, complete: int) -> Event:
+        return {
+            "kind": "progress",
+            "stage": f"Scoring {name}",
+            "done": self.done + complete,
+            "total": self.total,
+            "unit": "items",
+        }
+
+    def _error(self, name: str, error: Exception) -> Event:
+        text = " ".join(str(error).split()) or type(error).__name__
+        if not isinstance(error, EvaluationError):
+            text = f"unexpected {type(error).__name__}: {text}"
+        return {
+            "kind": "task_error",
+            "task": name,
+            "domain": self.suite.domain(name),
+            "text": f"Task {name}: {text.rstrip('.')}.",
+        }
+
+
+def _keep(request: Any, kind: str, answer: Any) -> None:
+    if kind == "generate_until":
+        request.resps.append(answer.text)
+        request.stopped = answer.stopped
+    else:
+        request.resps.append(answer)
