@@ -134,7 +134,8 @@ def _translate(url: str, error: Exception) -> DatabaseError:
     if "locked" in text or "busy" in text:
         return DatabaseError(
             f"The database {where} is locked by another program. Close that program, or wait "
-            "until it has finished, and try again."
+            "until it has finished, and try again.",
+            transient=True,
         )
     if "not a database" in text or "malformed" in text:
         return DatabaseError(
@@ -145,10 +146,14 @@ def _translate(url: str, error: Exception) -> DatabaseError:
     if "readonly" in text or "unable to open" in text:
         return DatabaseError(
             f"The database {where} cannot be written ({text}). Check that you may write to its "
-            "folder, or set CRUCIBLE_HOME to another one."
+            "folder, or set CRUCIBLE_HOME to another one.",
+            transient=True,
         )
     if "full" in text or "disk I/O" in text:
         return DatabaseError(
-            f"The database {where} cannot grow ({text}). Free some disk space and try again."
+            f"The database {where} cannot grow ({text}). Free some disk space and try again.",
+            transient=True,
         )
-    return DatabaseError(f"The database {where} refused: {text}.")
+    # Of a server that is away the driver says OperationalError; of a wrong statement it does not.
+    away = type(cause).__name__ == "OperationalError" and not isinstance(cause, sqlite3.Error)
+    return DatabaseError(f"The database {where} refused: {text}.", transient=away)

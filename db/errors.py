@@ -9,8 +9,10 @@ class DatabaseError(Exception):
     Attributes:
         exit_code: 2 when the database is of the wrong kind (a newer version, not a database),
             1 when the machine is in the way (locked, no permission, full disk).
+        transient: whether the same statement may succeed later.
     """
 
-    def __init__(self, message: str, *, exit_code: int = 1) -> None:
+    def __init__(self, message: str, *, exit_code: int = 1, transient: bool = False) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+        self.transient = transient

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class JobError(Exception):
-    """A job, a group or a worker cannot do what was asked.
+    """A job, a model's name or a worker cannot be what was asked for.
 
     Attributes:
         exit_code: 2 when the request is wrong, 1 when the machine is in the way.
@@ -13,7 +13,3 @@ class JobError(Exception):
     def __init__(self, message: str, *, exit_code: int = 2) -> None:
         super().__init__(message)
         self.exit_code = exit_code
-
-
-class NameError_(JobError):
-    """A name that no model can have, or that another model has already."""

@@ -2,17 +2,73 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Sequence
 
+from db import settings
+from db.queries import jobs as job_rows
 from db.queries.jobs import JobRow
+from jobs import api, caches, devices, lock
+from jobs.launch import best_launcher
+from jobs.runner import Runner
+
+OnChange = Callable[[Sequence[JobRow]], None]
+POLL_SECONDS = 0.25
+CANCEL_SECONDS = 5.0
 
 
-def run_group_inline(
-    group: str, on_change: Callable[[Sequence[JobRow]], None], *, slots: int | None = None
-) -> list[JobRow]:
+def run_group_inline(group: str, on_change: OnChange, *, slots: int | None = None) -> list[JobRow]:
     """Run a group's jobs in child processes of this one until all have ended; return them.
 
-    `on_change` gets the group's rows several times a second. A live worker may take some of the
-    jobs; that is waited for. On KeyboardInterrupt the group is cancelled before it is raised on.
+    A live worker may take some of the jobs; that is waited for. Where there are GPUs and a live
+    worker, it takes all of them: two jobs on one GPU would fight over its memory.
+
+    Args:
+        group: from `jobs.api`.
+        on_change: gets the group's rows several times a second.
+        slots: jobs at a time on a CPU; default 1. Each gets its share of the cores.
+
+    Raises:
+        KeyboardInterrupt: after the group was cancelled and its processes have ended.
     """
-    raise NotImplementedError
+    if not api.open_jobs(group):
+        return _told(group, on_change)
+    caches.use_home()
+    places = devices.devices()
+    if places == ["cpu"]:
+        places = ["cpu"] * max(1, slots or 1)
+    elif lock.status().alive:
+        places = []
+    launcher = best_launcher(log=settings.logs_folder() / "worker.log")
+    runner = Runner(places, launcher, group=group, threads=_threads(len(places)))
+    try:
+        while api.open_jobs(group) or runner.runs:
+            runner.step(POLL_SECONDS)
+            _told(group, on_change)
+    except KeyboardInterrupt:
+        _cancel(group, runner)
+        raise
+    finally:
+        runner.stop()
+        launcher.close()
+    return _told(group, on_change)
+
+
+def _told(group: str, on_change: OnChange) -> list[JobRow]:
+    rows = job_rows.group(group)
+    on_change(rows)
+    return rows
+
+
+def _threads(places: int) -> int | None:
+
+    return max(1, (os.cpu_count() or 1) // places) if places > 1 else None
+
+
+def _cancel(group: str, runner: Runner) -> None:
+    """Stop everything of the group, and wait for what runs here to end."""
+    api.cancel_group(group)
+    deadline = time.monotonic() + CANCEL_SECONDS
+    while runner.runs and time.monotonic() < deadline:
+        runner.step(0.05, claim=False)

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from db import settings
+from db.engine import session, transaction
+from db.queries import models as model_rows
+from db.tables import Answer, Evaluation, Model, Parent
+from jobs import describe
+from jobs import names as naming
+from jobs.errors import JobError
 
 if TYPE_CHECKING:
     from merging.plan import Plan
     from merging.recipe import Recipe
+
+SANDBOX = settings.PROJECT / "sandbox"
+SANDBOX_ORDER = ("base", "finance", "math", "japanese", "instruct")
+SANDBOX_ROLES = {"base": "base", "instruct": "instruct"}  # the others are experts
+HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}$")
+READ_AT_ONCE_BYTES = 1_000_000_000  # more than this is fingerprinted by the job, not by the caller
 
 
 def register_model(
@@ -20,35 +41,256 @@ def register_model(
     cache is registered by name only and looked at when a job downloads it. A model that is there
     already is brought up to date.
 
+    Args:
+        ref: registered name, folder or Hub id.
+        name: what to call it; default the folder's name or the Hub id.
+        role: "base", "expert" or "instruct"; default guessed from the name and the files.
+        domain: what it is good at; default guessed from the name.
+
     Raises:
         ModelError: a folder without usable weights.
-        JobError: a name that is taken or cannot be one.
+        JobError: a name that is taken or cannot be one, or a ref that is nothing of the three.
     """
-    raise NotImplementedError
+    ref = ref.strip()
+    known = model_rows.model(ref)
+    source = Path(known.source) if known else Path(ref).expanduser()
+    if known and not (known.source and Path(known.source).is_absolute()):
+        return known.id  # on the Hub, or a merge that was never written
+    if known is None and not source.exists():
+        if not HUB_ID.match(ref):
+            raise JobError(missing(ref))
+        return _enter(name or ref, ref, None, role, domain)
+    folder = Path(os.path.abspath(source))
+    if name is not None:
+        name = naming.check(name)
+    return _enter(known.name if known else name, str(folder), folder, role, domain)
 
 
 def ensure_sandbox() -> int:
-    """Register the shipped models as sandbox/base, sandbox/finance ...; return how many there are."""
-    raise NotImplementedError
+    """Register the shipped models as sandbox/base, sandbox/finance ...; return how many."""
+    folders = [SANDBOX / name for name in SANDBOX_ORDER if _has_weights(SANDBOX / name)]
+    for folder in folders:
+        name = f"sandbox/{folder.name}"
+        role = SANDBOX_ROLES.get(folder.name, "expert")
+        domain = folder.name if role == "expert" else "general"
+        row = model_rows.model(name)
+        if row and row.source == str(folder) and _is_current(row.id, folder):
+            continue
+        _enter(name, str(folder), folder, role, domain)
+    return len(folders)
 
 
 def names() -> Mapping[str, str]:
     """Registered name to folder or Hub id."""
-    raise NotImplementedError
+    return model_rows.names()
+
+
+def folders() -> dict[str, str]:
+    """Registered name, and source as it was given, to folder: what `merging.resolve` is told."""
+    return {
+        name: source for name, source in model_rows.names().items() if Path(source).is_absolute()
+    }
+
+
+def fingerprints() -> dict[str, str]:
+    """Signature of a folder's files to the fingerprint of its weights, of all that were read."""
+    query = select(Model.signature, Model.fingerprint).where(
+        Model.signature.is_not(None), Model.fingerprint.is_not(None)
+    )
+    with session() as opened:
+        return {str(key): str(value) for key, value in opened.execute(query)}
+
+
+def merges_on_disk() -> dict[str, dict[str, str]]:
+    """Recipe hash to name, folder and the files' signature, of every merge that was written."""
+    query = select(Model.recipe_hash, Model.name, Model.source, Model.signature).where(
+        Model.recipe_hash.is_not(None), Model.source != "", Model.archived.is_(False)
+    )
+    with session() as opened:
+        return {
+            str(key): {"name": name, "source": source, "signature": signature or ""}
+            for key, name, source, signature in opened.execute(query)
+        }
 
 
 def compatibility(
     recipe: Recipe | str, out: Path | None = None, *, device: str = "auto", name: str | None = None
 ) -> Plan:
-    """Check a recipe against its models, the memory and the disk, without downloading anything."""
-    raise NotImplementedError
+    """Check a recipe against its models, the memory and the disk, without downloading anything.
+
+    Args:
+        recipe: the recipe, or its YAML text.
+        out: folder that the merge would be written to; default the one for `name`.
+        device: "auto", "cpu" or "cuda".
+        name: name the merge would get.
+
+    Raises:
+        RecipeError, ModelError: as soon as something is wrong that leaves nothing to check.
+        HubError: a model is on the Hub and has not been downloaded.
+    """
+    from merging.plan import plan
+    from merging.recipe import Recipe
+    from merging.sources import resolve
+
+    parsed = Recipe.from_yaml(recipe) if isinstance(recipe, str) else recipe
+    known = folders()
+    found = {ref: resolve(ref, known, download=False) for ref in parsed.references}
+    if out is None:
+        out = settings.models_folder() / naming.folder(name or parsed.name or "merge")
+    return plan(parsed, found, out, device)
 
 
 def archive(name: str, *, archived: bool = True) -> None:
     """Hide a model from the lists, or show it again; its scores stay."""
-    raise NotImplementedError
+    with transaction() as opened:
+        _get(opened, name).archived = archived
 
 
 def delete_model(name: str, *, files: bool = False) -> None:
-    """Take a model and its scores out of the registry; `files` also removes a merge's own folder."""
-    raise NotImplementedError
+    """Take a model and its scores out of the registry; `files` also removes a merge's folder.
+
+    Raises:
+        JobError: unknown, or a parent of a merge that is still there.
+    """
+    with transaction() as opened:
+        row = _get(opened, name)
+        child = opened.scalar(
+            select(Model.name).join(Parent, Parent.child_id == Model.id)
+            .where(Parent.parent_id == row.id).limit(1)
+        )  # fmt: skip
+        if child is not None:
+            raise JobError(
+                f"“{name}” went into the merge “{child}”. Archive it instead, or delete that first."
+            )
+        scored = select(Evaluation.id).where(Evaluation.model_id == row.id)
+        opened.execute(delete(Answer).where(Answer.evaluation_id.in_(scored)))
+        opened.execute(delete(Evaluation).where(Evaluation.model_id == row.id))
+        source, is_merge = row.source, row.role == "merge"
+        opened.delete(row)
+    folder = Path(source)
+    # Only what we wrote ourselves is ever removed: a direct child of the models folder.
+    if files and is_merge and folder.parent == settings.models_folder():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def missing(ref: str) -> str:
+    """The sentence for a model that is nowhere."""
+    import difflib
+
+    known = list(model_rows.names())
+    close = difflib.get_close_matches(ref, known, n=1, cutoff=0.5)
+    hint = f" Did you mean {close[0]}?" if close else ""
+    return (
+        f"There is no model “{ref}”: no registered name, no folder, and no Hub id "
+        f"(organisation/name).{hint}"
+    )
+
+
+def add_row(opened: Session, name: str, values: Mapping[str, Any]) -> Model:
+    """Insert or renew the row of that name."""
+    row = opened.scalar(select(Model).where(Model.name == name))
+    if row is None:
+        row = Model(name=name, source="", role="base")
+        opened.add(row)
+    for column, value in values.items():
+        setattr(row, column, value)
+    opened.flush()
+    return row
+
+
+def _enter(
+    name: str | None, source: str, folder: Path | None, role: str | None, domain: str | None
+) -> int:
+    """Insert or renew one row; everything slow happens before the write lock is taken."""
+    facts: dict[str, Any] = {}
+    if folder is not None:
+        facts = describe.headers(folder)
+        facts["fingerprint"] = fingerprints().get(facts["signature"])
+        if facts["fingerprint"] is None and facts["size_bytes"] <= READ_AT_ONCE_BYTES:
+            facts = describe.describe(folder)
+    recipe = _recipe_of(folder)
+    with transaction() as opened:
+        row = None
+        if name is None:  # a folder that is known keeps its name
+            row = opened.scalar(select(Model).where(Model.source == source))
+            taken = set(opened.scalars(select(Model.name)))
+            name = row.name if row else naming.suggest(Path(source).name, taken)
+        row = row or opened.scalar(select(Model).where(Model.name == name))
+        if row is not None and row.source not in (source, ""):
+            raise JobError(
+                f"There is a model “{name}” already ({row.source}). Choose another name."
+            )
+        if row is None:
+            row = add_row(opened, name, {
+                "source": source,
+                "role": role or describe.guess_role(name, folder),
+                "domain": domain or describe.guess_domain(name),
+            })  # fmt: skip
+        values = {**facts, "source": source, "archived": False}
+        values |= {key: value for key, value in (("role", role), ("domain", domain)) if value}
+        row = add_row(opened, name, values)
+        if recipe is not None and row.recipe_hash is None:
+            enter_recipe(opened, row, recipe)
+        return row.id
+
+
+def enter_recipe(
+    opened: Session, row: Model, recipe: Recipe, known: Mapping[str, str] | None = None
+) -> None:
+    """Write a merge's recipe and lineage into its row.
+
+    Args:
+        opened: a writing session.
+        row: of the merge.
+        recipe: that made it, or would.
+        known: the registered name of each of the recipe's references; without it, parents are
+            looked for by name, by folder and by fingerprint, and left out when not found.
+    """
+    row.recipe_yaml, row.recipe_hash, row.method = recipe.to_yaml(), recipe.hash, recipe.method
+    row.parents.clear()
+    opened.flush()
+    for position, parent in enumerate(recipe.parents):
+        name = (known or {}).get(parent.ref, parent.ref)
+        same = (Model.name == name) | (Model.source == parent.ref)
+        same = same | (Model.fingerprint == recipe.identity(parent.ref))
+        found = list(opened.scalars(select(Model).where(same, Model.id != row.id)))
+        found.sort(key=lambda one: (one.name != name, one.id))
+        if found:
+            weight = 1.0 if parent.weight is None else parent.weight
+            row.parents.append(
+                Parent(position=position, parent_id=found[0].id, role=parent.role, weight=weight)
+            )
+    opened.flush()
+
+
+def _recipe_of(folder: Path | None) -> Recipe | None:
+    if folder is None or not (folder / "recipe.yaml").is_file():
+        return None
+    from merging.errors import RecipeError
+    from merging.recipe import Recipe
+
+    try:
+        return Recipe.from_yaml((folder / "recipe.yaml").read_text(encoding="utf-8"))
+    except (RecipeError, OSError, UnicodeDecodeError):
+        return None  # somebody else's file of that name
+
+
+def _is_current(model_id: int, folder: Path) -> bool:
+    with session() as opened:
+        row = opened.get_one(Model, model_id)
+        return row.fingerprint is not None and row.signature == describe.signature(folder)
+
+
+def _has_weights(folder: Path) -> bool:
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and any(folder.glob("*.safetensors"))
+
+
+def _get(opened: Session, name: str) -> Model:
+    row = opened.scalar(select(Model).where(Model.name == name))
+    if row is None:
+        raise JobError(missing(name))
+    return row

@@ -1,0 +1,102 @@
+"""What is known of a model's folder: headers, configuration, fingerprint. Needs no database."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+CHAT_WORDS = re.compile(r"(instruct|chat|[-_/]it($|[-_])|sft|dpo|rlhf|assistant)", re.IGNORECASE)
+DOMAINS: Mapping[str, str] = {
+    "finance": r"finance|financial|(^|[-_/])fin($|[-_])|banking",
+    "math": r"math|mathematics|gsm",
+    "japanese": r"japanese|(^|[-_/])(ja|jp|jpn)($|[-_])|swallow|elyza|nihongo",
+    "code": r"code|coder|programming",
+    "medicine": r"medical|medicine|(^|[-_/])(bio|med)($|[-_])|clinical",
+    "law": r"legal|(^|[-_/])law($|[-_])",
+}
+
+
+def describe(folder: Path, known: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Everything the registry keeps of a folder, its weights' fingerprint included.
+
+    Args:
+        folder: a Hugging Face model folder.
+        known: signature to fingerprint, of folders that were looked at before; a folder whose
+            files have not changed since is not read again.
+
+    Raises:
+        ModelError: no usable weights in it.
+    """
+    from merging.sources import fingerprint
+
+    facts = headers(folder)
+    signature = facts["signature"]
+    return {**facts, "fingerprint": (known or {}).get(signature) or fingerprint(folder)}
+
+
+def headers(folder: Path) -> dict[str, Any]:
+    """What the headers and the configuration say; the weights themselves are not read.
+
+    Raises:
+        ModelError: no usable weights in it.
+    """
+    from merging.checkpoint import Checkpoint
+
+    checkpoint = Checkpoint.open(folder)
+    architectures = checkpoint.config.get("architectures") or []
+    return {
+        "signature": signature(folder),
+        "architecture": str(architectures[0] if architectures else "unknown")[:120],
+        "n_parameters": int(checkpoint.n_parameters),
+        "size_bytes": int(checkpoint.size_bytes),
+        "dtype": str(checkpoint.dtype),
+        "has_chat_template": has_chat_template(folder),
+    }
+
+
+def signature(folder: Path) -> str:
+    """64 hex digits over names, sizes and times of a folder's files: cheap to compare."""
+    listed = []
+    for path in sorted(folder.iterdir()):
+        if path.suffix in (".safetensors", ".json"):
+            status = path.stat()  # through links: the Hub's cache is full of them
+            listed.append(f"{path.name}:{status.st_size}:{status.st_mtime_ns}")
+    return hashlib.sha256("\n".join([str(folder), *listed]).encode()).hexdigest()
+
+
+def has_chat_template(folder: Path) -> bool:
+    """Whether the tokenizer brings a chat template of its own."""
+    if (folder / "chat_template.jinja").is_file() or (folder / "chat_template.json").is_file():
+        return True
+    try:
+        said = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(isinstance(said, dict) and said.get("chat_template"))
+
+
+def guess_role(name: str, folder: Path | None) -> str:
+    """Base, expert, instruct or merge, from what a folder holds and what a model is called."""
+    if folder is not None and (folder / "recipe.yaml").is_file():
+        return "merge"
+    last = name.rstrip("/").rsplit("/", 1)[-1]
+    if CHAT_WORDS.search(last):
+        return "instruct"
+    if re.search(r"(^|[-_])(base|pt|pretrained)($|[-_])", last, re.IGNORECASE):
+        return "base"
+    if guess_domain(last) is not None:
+        return "expert"
+    return "instruct" if folder is not None and has_chat_template(folder) else "base"
+
+
+def guess_domain(name: str) -> str | None:
+    """The domain that a model's name tells, if any."""
+    last = name.rstrip("/").rsplit("/", 1)[-1]
+    for domain, pattern in DOMAINS.items():
+        if re.search(pattern, last, re.IGNORECASE):
+            return domain
+    return None

@@ -1,0 +1,174 @@
+"""What one press becomes: a merge, the scores of its result, and those of its parents."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from db.engine import transaction
+from db.queries.models import ModelRow
+from db.tables import Job
+from jobs import devices, queue, recipes, registry, scored
+from jobs.errors import JobError
+
+if TYPE_CHECKING:
+    from merging.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class _Suite:
+    """What is asked of every model of a group."""
+
+    ref: str
+    name: str
+    limit: int | None
+    tasks: Sequence[str] | None
+    device: str
+
+    def spec(self, model: str, **more: Any) -> dict[str, Any]:
+        """The spec of an evaluation."""
+        return {
+            "model": model,
+            "suite": self.ref,
+            "suite_name": self.name,
+            "limit": self.limit,
+            "tasks": list(self.tasks) if self.tasks is not None else None,
+            "device": self.device,
+            **more,
+        }
+
+
+def merge_and_benchmark(
+    recipe: Recipe | str,
+    *,
+    name: str | None = None,
+    suite: str | None = None,
+    limit: int | None = None,
+    with_parents: bool = True,
+    device: str = "auto",
+) -> str:
+    """Merge by a recipe, then score the result and its parents; return the group's name.
+
+    A merge that was made before by the same recipe from the same parents is used again, and scores
+    that are there under the same configuration are not made again; those jobs are in the group
+    already, as done, and their `stage` says so.
+
+    Args:
+        recipe: the recipe, or its YAML text.
+        name: name of the merge in the registry and of its folder; default from the recipe.
+        suite: suite to score on; None merges only.
+        limit: items per task; None for all.
+        with_parents: whether the constituents are scored too.
+        device: "auto", "cpu" or "cuda".
+
+    Raises:
+        RecipeError, ModelError, SuiteError, JobError: wrong input, in one sentence.
+    """
+    asked = _suite(suite, limit, None, device) if suite is not None else None
+    recipes.check_device(device)
+    pinned, rows = recipes.parents_of(recipes.parse(recipe))
+    group = _new_group()
+    made = recipes.made_before(pinned)
+    if made is not None:
+        stage = f"Already merged: “{made.name}” is used again"
+        _note_done(group, "merge", f"Merge {made.name}", stage, recipes.outcome(made))
+        if asked is not None:
+            _score(group, made, asked)
+    else:
+        label = recipes.free_name(name, pinned)
+        recipes.check_plan(pinned, rows, label, device)
+        spec = {"recipe": pinned.to_yaml(), "name": label, "device": device}
+        spec |= recipes.sources_of(rows)
+        merge = _queue(group, "merge", f"Merge {label}", spec)
+        if asked is not None:
+            _queue(group, "evaluate", f"Score {label} on {asked.name}",
+                   asked.spec(label, merge_job=merge), (merge,))  # fmt: skip
+    if asked is not None and with_parents:
+        for row in recipes.distinct(rows):
+            _score(group, row, asked)
+    return group
+
+
+def benchmark(
+    models: Sequence[str],
+    suite: str,
+    *,
+    limit: int | None = None,
+    tasks: Sequence[str] | None = None,
+    device: str = "auto",
+) -> str:
+    """Score models on a suite, a job each; return the group's name.
+
+    Args:
+        models: registered names, folders, Hub ids, or paths of recipe files (merged in memory).
+        suite: name of a suite, or path of its file.
+        limit: items per task; None for all.
+        tasks: only these of the suite's tasks.
+        device: "auto", "cpu" or "cuda".
+
+    Raises:
+        RecipeError, ModelError, SuiteError, JobError: wrong input, in one sentence.
+    """
+    asked = _suite(suite, limit, tasks, device)
+    if not models:
+        raise JobError("Name at least one model to score.")
+    group = _new_group()
+    rows = [
+        recipes.recipe_row(ref)
+        if recipes.is_recipe(ref)
+        else recipes.get(registry.register_model(ref))
+        for ref in dict.fromkeys(models)
+    ]
+    for row in {row.id: row for row in rows}.values():
+        _score(group, row, asked)
+    return group
+
+
+def _score(group: str, row: ModelRow, asked: _Suite) -> int:
+    """Queue one model's evaluation, or note that all of it is there."""
+    title = f"Score {row.name} on {asked.name}"
+    device = "cpu" if devices.devices() == ["cpu"] else asked.device
+    if scored.is_complete(row.id, row.fingerprint, row.source, asked.ref, limit=asked.limit,
+                          device=device, tasks=asked.tasks):  # fmt: skip
+        result = {"model": row.name, "model_id": row.id, "reused": True}
+        return _note_done(group, "evaluate", title, "Already scored", result)
+    return _queue(group, "evaluate", title, asked.spec(row.name))
+
+
+def _queue(
+    group: str, kind: str, title: str, spec: dict[str, Any], needs: Sequence[int] = ()
+) -> int:
+    with transaction() as opened:
+        return queue.add(opened, Job(kind=kind, title=title, spec=spec, group=group), needs)
+
+
+def _note_done(group: str, kind: str, title: str, stage: str, result: dict[str, Any]) -> int:
+    now = time.time()
+    with transaction() as opened:
+        job = Job(kind=kind, title=title, spec={}, group=group, state="done", stage=stage,
+                  result=result, started=now, ended=now)  # fmt: skip
+        return queue.add(opened, job)
+
+
+def _suite(ref: str, limit: int | None, tasks: Sequence[str] | None, device: str) -> _Suite:
+    from evaluation.configs import task_configs
+    from evaluation.errors import SuiteError
+    from evaluation.suites import load_suite, nearest
+
+    recipes.check_device(device)
+    suite = load_suite(ref)
+    task_configs(suite, limit)  # checks the limit
+    for task in tasks or ():
+        if task not in suite.tasks:
+            hint = nearest(task, list(suite.tasks))
+            raise SuiteError(f"The suite {suite.name!r} has no task {task!r}.{hint}")
+    path = ref if ref == suite.name else str(Path(ref).expanduser().resolve())
+    return _Suite(path, suite.name, limit, tasks, device)
+
+
+def _new_group() -> str:
+    return uuid.uuid4().hex[:12]

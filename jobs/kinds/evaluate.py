@@ -1,0 +1,113 @@
+"""Score a model, in a folder or merged in memory, on a suite."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from typing import Any
+
+from jobs.describe import describe
+from jobs.kinds import Event
+from jobs.kinds.parents import find, locate
+from jobs.kinds.threads import use_threads
+from jobs.kinds.unscored import done
+
+
+def run(spec: dict[str, Any]) -> Iterator[Event]:
+    """Score every task of the suite that is not scored already.
+
+    Args:
+        spec: `model` (label), `model_id`, `source` (folder, Hub id, or "" for a merge in memory),
+            `revision`, `suite`, `limit`, `tasks`, `device`, `scored` (what is there), `known`
+            (signature to fingerprint); for a merge in memory `recipe` and `sources` too.
+
+    Yields:
+        A "model" event (which content is scored), then the scorer's own events.
+    """
+    from evaluation.run import evaluate
+    from evaluation.suites import load_suite
+
+    suite = load_suite(spec["suite"])
+    ready = yield from (_merged(spec) if not spec["source"] else _loaded(spec))
+    if ready is None:
+        yield {"kind": "stage", "stage": "Already scored"}
+        yield {"kind": "result", "model": spec["model"], "reused": True}
+        return
+    model, tokenizer, skip = ready
+    n_scored, n_failed = 0, 0
+    for event in evaluate(
+        model,
+        tokenizer,
+        suite,
+        tasks=spec.get("tasks"),
+        limit=spec.get("limit"),
+        model_label=spec["model"],
+        skip=skip,
+    ):
+        n_scored += event.get("kind") == "score"
+        n_failed += event.get("kind") == "task_error"
+        if event.get("kind") != "result":
+            yield event
+    yield {"kind": "result", "model": spec["model"], "model_id": spec["model_id"],
+           "n_scored": n_scored, "n_reused": len(skip), "n_failed": n_failed}  # fmt: skip
+
+
+Ready = tuple[Any, Any, set[str]]  # transformers model, tokenizer, tasks to skip
+
+
+def _loaded(spec: dict[str, Any]) -> Generator[Event, None, Ready | None]:
+    """The model in a folder, unless nothing is left to score."""
+    from evaluation.run import load_model, scoring_dtype
+
+    yield {"kind": "stage", "stage": f"Loading {spec['model']}"}
+    folder = yield from find(spec["source"], spec.get("revision"))
+    facts = describe(folder, spec["known"])
+    yield {"kind": "model", "model_id": spec["model_id"], **facts}
+    device = spec.get("device", "auto")
+    dtype = scoring_dtype(folder, device=device)
+    skip = _skip(spec, facts["fingerprint"], dtype)
+    if skip is None:
+        return None
+    use_threads([folder])
+    model, tokenizer = load_model(folder, device=device, dtype=dtype)
+    return model, tokenizer, skip
+
+
+def _merged(spec: dict[str, Any]) -> Generator[Event, None, Ready | None]:
+    """The recipe's merge, made in memory; what stands for its content is the recipe's hash."""
+    from evaluation.run import scoring_dtype
+    from merging.engine import merge_to_model
+
+    yield {"kind": "stage", "stage": f"Merging {spec['model']} in memory"}
+    recipe, folders = yield from locate(spec)
+    yield {"kind": "model", "model_id": spec["model_id"], "fingerprint": recipe.hash}
+    device = spec.get("device", "auto")
+    dtype = scoring_dtype(folders[recipe.config_donor], device=device)
+    skip = _skip(spec, recipe.hash, dtype)
+    if skip is None:
+        return None
+    use_threads(folders.values())
+    model, tokenizer = yield from _pass_on(merge_to_model(recipe, folders, device=device))
+    import torch
+
+    return model.to(getattr(torch, dtype)), tokenizer, skip
+
+
+def _pass_on(
+    merging: Generator[Event, None, tuple[Any, Any]],
+) -> Generator[Event, None, tuple[Any, Any]]:
+    """A merge's events but its result, which is not the job's."""
+    while True:
+        try:
+            event = next(merging)
+        except StopIteration as stop:
+            model, tokenizer = stop.value
+            return model, tokenizer
+        if event.get("kind") != "result":
+            yield event
+
+
+def _skip(spec: dict[str, Any], fingerprint: str, dtype: str) -> set[str] | None:
+    """Tasks that are scored already; None when that leaves nothing to do."""
+    have, left = done(spec["scored"], fingerprint, spec["suite"], limit=spec.get("limit"),
+                      dtype=dtype, tasks=spec.get("tasks"))  # fmt: skip
+    return have if left else None

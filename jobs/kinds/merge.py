@@ -1,0 +1,58 @@
+"""Merge by a recipe into a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from jobs.describe import describe, signature
+from jobs.kinds import Event
+from jobs.kinds.parents import locate
+from jobs.kinds.threads import use_threads
+
+
+def run(spec: dict[str, Any]) -> Iterator[Event]:
+    """Merge, unless the same recipe has made the same thing before.
+
+    Args:
+        spec: `recipe` (YAML), `name`, `out` (folder), `device`, `sources` (reference to folder or
+            Hub id), `rows` (reference to registered name), `known` (signature to fingerprint),
+            `made` (recipe hash to name, source, signature of the merges on disk).
+
+    Yields:
+        The engine's events, and a "merged" event with everything the registry keeps.
+    """
+    from merging.engine import merge_to_folder
+
+    recipe, folders = yield from locate(spec)
+    before = spec["made"].get(recipe.hash)
+    if before is not None and _is_there(before):
+        yield {"kind": "stage", "stage": f"Already merged: “{before['name']}” is used again"}
+        yield {"kind": "result", "model": before["name"], "out": before["source"], "reused": True}
+        return
+    threads = use_threads(folders.values())
+    result: Event = {}
+    merging = merge_to_folder(
+        recipe, folders, Path(spec["out"]), device=spec.get("device", "auto"), threads=threads
+    )
+    for event in merging:
+        if event.get("kind") == "result":
+            result = event
+        else:
+            yield event
+    yield {"kind": "stage", "stage": "Registering"}
+    yield {
+        "kind": "merged",
+        "name": spec["name"],
+        "source": spec["out"],
+        "recipe_yaml": recipe.to_yaml(),
+        "rows": spec["rows"],
+        **describe(Path(spec["out"])),
+    }
+    yield {**result, "kind": "result", "model": spec["name"], "out": spec["out"]}
+
+
+def _is_there(before: dict[str, str]) -> bool:
+    folder = Path(before["source"])
+    return folder.is_dir() and signature(folder) == before["signature"]

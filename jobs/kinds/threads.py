@@ -1,0 +1,22 @@
+"""How many CPU threads a job uses."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+SMALL_BYTES = 50_000_000  # below this, threads wait for each other longer than they compute
+
+
+def use_threads(folders: Iterable[Path]) -> int:
+    """Set torch's threads for models of this size, and return their number."""
+    import torch
+
+    allowed = int(os.environ.get("CRUCIBLE_THREADS") or os.cpu_count() or 1)
+    size_bytes = sum(
+        file.stat().st_size for folder in folders for file in folder.glob("*.safetensors")
+    )
+    threads = 1 if size_bytes < SMALL_BYTES else allowed
+    torch.set_num_threads(threads)
+    return threads

@@ -1,0 +1,79 @@
+"""What only the database knows, put into a job's spec before its process starts."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from db import settings
+from db.engine import session
+from db.queries import models as model_rows
+from db.tables import Job
+from jobs import devices, recipes, registry, scored
+from jobs import names as naming
+from jobs.errors import JobError
+from jobs.queue import Claim
+
+THREADS = "CRUCIBLE_THREADS"  # CPU threads that a job may use
+
+
+def complete(claim: Claim) -> dict[str, Any]:
+    """The spec that a job's process gets.
+
+    Raises:
+        JobError: what the job is about is not there any more.
+    """
+    match claim.kind:
+        case "merge":
+            return {**claim.spec, **_merge(claim.spec)}
+        case "evaluate":
+            return {**claim.spec, **_evaluation(claim.spec)}
+    return claim.spec
+
+
+def environment(device: str, threads: int | None) -> dict[str, str]:
+    """Variables of a job's process: the device it sees, and how many threads it may use."""
+    count = threads or os.cpu_count() or 1
+    return {**devices.environment(device), THREADS: str(count)}
+
+
+def _merge(spec: dict[str, Any]) -> dict[str, Any]:
+    name = naming.check(str(spec["name"]))
+    given = {"sources": spec.get("sources"), "rows": spec.get("rows")}
+    if given["sources"] is None:  # submitted by hand, without `jobs.groups`
+        recipe, rows = recipes.parents_of(recipes.parse(str(spec["recipe"])))
+        given = {**recipes.sources_of(rows), "recipe": recipe.to_yaml()}
+    return {
+        **given,
+        "out": str(settings.models_folder() / naming.folder(name)),
+        "known": registry.fingerprints(),
+        "made": registry.merges_on_disk(),
+    }
+
+
+def _evaluation(spec: dict[str, Any]) -> dict[str, Any]:
+    ref = str(spec["model"])
+    if spec.get("merge_job") is not None:
+        with session() as opened:
+            job = opened.get(Job, int(spec["merge_job"]))
+            ref = str(((job.result if job else None) or {}).get("model", ref))
+    if recipes.is_recipe(ref):
+        row = recipes.recipe_row(ref)
+    else:
+        row = model_rows.model(ref) or recipes.get(registry.register_model(ref))
+    suite_name = str(spec.get("suite_name") or spec["suite"])
+    more: dict[str, Any] = {
+        "model": row.name,
+        "model_id": row.id,
+        "source": row.source,
+        "revision": row.revision,
+        "suite_name": suite_name,
+        "known": registry.fingerprints(),
+        "scored": scored.of_model(row.id, suite_name),
+    }
+    if not row.source:
+        if row.recipe_yaml is None:
+            raise JobError(f"“{row.name}” has neither a folder nor a recipe: nothing to score.")
+        recipe, rows = recipes.parents_of(recipes.parse(row.recipe_yaml))
+        more |= {"recipe": recipe.to_yaml(), **recipes.sources_of(rows)}
+    return more

@@ -1,0 +1,239 @@
+"""The queue's rules, as database statements.
+
+A job is *claimed* by one UPDATE that raises its attempt number. Whoever claimed it holds a lease,
+renewed by heartbeats; every later write names the attempt, so that a worker that was thought dead
+cannot write once somebody else has taken over. States: queued, running, done, failed, cancelled.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from sqlalchemy import CursorResult, Select, exists, select, update
+from sqlalchemy.orm import Session, aliased
+
+from db.engine import session, transaction
+from db.tables import Dependency, Job
+from jobs import identity
+
+LEASE_SECONDS = 10.0
+HEARTBEAT_SECONDS = 2.0
+
+
+class Fenced(Exception):
+    """The job is no longer ours: another worker has it, or it was ended by somebody else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A job that this process runs."""
+
+    job_id: int
+    attempt: int
+    kind: str
+    title: str
+    spec: dict[str, Any]
+
+
+def claim(worker: str, device: str, *, group: str | None = None) -> Claim | None:
+    """Take the next job that may start, or None. Each job goes to exactly one caller."""
+    eligible = _eligible(group)
+    with session() as opened:  # looking does not take the write lock
+        if opened.scalar(eligible) is None:
+            return None
+    now = time.time()
+    taken = (
+        update(Job)
+        .where(Job.id == eligible.with_for_update(skip_locked=True).scalar_subquery())
+        .where(Job.state == "queued")
+        .values(
+            state="running",
+            attempt=Job.attempt + 1,
+            worker=worker,
+            device=device,
+            lease_until=now + LEASE_SECONDS,
+            started=now,
+            ended=None,
+            error=None,
+            rate=None,
+            stage="Starting",
+        )
+        .returning(Job.id, Job.attempt, Job.kind, Job.title, Job.spec)
+    )
+    with transaction() as opened:
+        row = opened.execute(taken).first()
+    return Claim(*row) if row else None
+
+
+def _eligible(group: str | None) -> Select[int]:
+    needed = aliased(Job)
+    unmet = exists().where(
+        Dependency.job_id == Job.id, Dependency.needs_id == needed.id, needed.state != "done"
+    )
+    query = select(Job.id).where(Job.state == "queued", Job.cancel_requested.is_(False), ~unmet)
+    if group is not None:
+        query = query.where(Job.group == group)
+    return query.order_by(Job.priority.desc(), Job.id).limit(1)
+
+
+def add(opened: Session, job: Job, needs: Sequence[int] = ()) -> int:
+    """Insert a job that needs others; if one of those has failed already, so has this one."""
+    opened.add(job)
+    opened.flush()
+    for needed in sorted(set(needs)):
+        opened.add(Dependency(job_id=job.id, needs_id=needed))
+    opened.flush()
+    for needed in needs:
+        state = opened.scalar(select(Job.state).where(Job.id == needed))
+        if state in ("failed", "cancelled"):
+            end_dependents(opened, needed, state)
+    return job.id
+
+
+def write(opened: Session, held: Claim, **values: Any) -> None:
+    """Change a job that this process runs; the lease is renewed with it.
+
+    Raises:
+        Fenced: the job is no longer ours. Nothing was changed.
+    """
+    statement = (
+        update(Job)
+        .where(Job.id == held.job_id, Job.attempt == held.attempt, Job.state == "running")
+        .values({"lease_until": time.time() + LEASE_SECONDS, **values})
+    )
+    if cast("CursorResult[Any]", opened.execute(statement)).rowcount != 1:
+        raise Fenced(f"job {held.job_id}, attempt {held.attempt}")
+
+
+def heartbeat(held: Claim) -> None:
+    """Renew the lease.
+
+    Raises:
+        Fenced: the job is no longer ours.
+    """
+    with transaction() as opened:
+        write(opened, held)
+
+
+def finish(
+    held: Claim, state: str, *, error: str | None = None, result: dict[str, Any] | None = None
+) -> None:
+    """End a job as done, failed or cancelled; what needed it and cannot run ends with it.
+
+    Raises:
+        Fenced: the job is no longer ours.
+    """
+    with transaction() as opened:
+        write(opened, held, state=state, error=error, rate=None, ended=time.time())
+        row = opened.get_one(Job, held.job_id)
+        row.lease_until = None
+        if result is not None:
+            row.result = {**(row.result or {}), **result}
+        if state != "done":
+            end_dependents(opened, held.job_id, state)
+
+
+def release(held: Claim) -> None:
+    """Put a running job back into the queue with its progress: the worker is leaving.
+
+    Raises:
+        Fenced: the job is no longer ours.
+    """
+    with transaction() as opened:
+        write(opened, held)
+        row = opened.get_one(Job, held.job_id)
+        row.lease_until = row.worker = row.rate = None
+        if row.cancel_requested:
+            row.state, row.ended = "cancelled", time.time()
+            end_dependents(opened, row.id, "cancelled")
+        else:
+            row.state = "queued"
+
+
+def died(held: Claim, reason: str) -> str:
+    """A job's process was killed: queue it again, or fail it when that happened too often.
+
+    Returns:
+        The state that the job is in now.
+
+    Raises:
+        Fenced: the job is no longer ours.
+    """
+    with transaction() as opened:
+        write(opened, held)
+        row = opened.get_one(Job, held.job_id)
+        _bury(opened, row, reason)
+        return row.state
+
+
+def reap(worker_gone: bool = True) -> int:
+    """Take back the jobs of workers that are dead or silent; return how many.
+
+    Args:
+        worker_gone: also those whose worker was on this host and has died, before their lease
+            runs out.
+    """
+    with session() as opened:
+        rows = list(opened.scalars(select(Job).where(Job.state == "running")))
+    now = time.time()
+    lost = [
+        (row.id, row.attempt)
+        for row in rows
+        if (row.lease_until or 0) < now or (worker_gone and identity.is_gone(row.worker))
+    ]
+    if not lost:
+        return 0
+    taken = 0
+    with transaction() as opened:
+        for job_id, attempt in lost:
+            row = opened.get_one(Job, job_id)
+            expired = (row.lease_until or 0) < now or identity.is_gone(row.worker)
+            if row.state == "running" and row.attempt == attempt and expired:
+                _bury(opened, row, "the worker that ran it was lost")
+                taken += 1
+    return taken
+
+
+def cancel_requested(job_ids: list[int]) -> set[int]:
+    """Which of these jobs somebody wants stopped."""
+    if not job_ids:
+        return set()
+    with session() as opened:
+        query = select(Job.id).where(Job.id.in_(job_ids), Job.cancel_requested.is_(True))
+        return set(opened.scalars(query))
+
+
+def end_dependents(opened: Session, job_id: int, state: str) -> None:
+    """End every queued job that needs this one, directly or not, and say why."""
+    title = opened.scalar(select(Job.title).where(Job.id == job_id))
+    needing = select(Job).join(Dependency, Dependency.job_id == Job.id)
+    for row in opened.scalars(needing.where(Dependency.needs_id == job_id)).all():
+        if row.state != "queued":
+            continue
+        row.state = state
+        row.ended = time.time()
+        verb = "failed" if state == "failed" else "was cancelled"
+        row.error = f"Not run, because “{title}” (job {job_id}) {verb}."
+        opened.flush()
+        end_dependents(opened, row.id, state)
+
+
+def _bury(opened: Session, row: Job, reason: str) -> None:
+    row.deaths += 1
+    row.lease_until = None
+    row.worker = None
+    row.rate = None
+    if row.cancel_requested:
+        row.state, row.ended, row.error = "cancelled", time.time(), None
+    elif row.deaths >= row.max_attempts:
+        row.state, row.ended = "failed", time.time()
+        times = "once" if row.deaths == 1 else f"{row.deaths} times"
+        row.error = f"Given up after it was started {times}: {reason}."
+    else:
+        row.state, row.error = "queued", f"Started again: {reason}."
+    opened.flush()
+    if row.state in ("failed", "cancelled"):
+        end_dependents(opened, row.id, row.state)

@@ -1,0 +1,169 @@
+"""Writing down what a job's events say: the worker alone does it, each write fenced."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import Any
+
+from sqlalchemy import delete, insert, select
+from sqlalchemy.orm import Session
+
+from db.engine import transaction
+from db.tables import Answer, Evaluation, Job, Model, Prompt
+from jobs import queue, registry
+from jobs.kinds import Event
+from jobs.queue import Claim
+
+WRITES_PER_SECOND = 4.0
+RATE_WINDOW_SECONDS = 10.0
+FACTS = ("fingerprint", "signature", "architecture", "n_parameters", "size_bytes", "dtype",
+         "has_chat_template")  # fmt: skip
+PROMPTS_AT_ONCE = 400  # SQLite allows 32,766 variables in a statement
+
+
+class Recorder:
+    """What one attempt at a job has reported so far.
+
+    Every method that writes raises `jobs.queue.Fenced` once the job is no longer this attempt's.
+    """
+
+    def __init__(self, claim: Claim) -> None:
+        self.claim = claim
+        self.result: dict[str, Any] | None = None
+        self.error: str | None = None
+        self.ended = False
+        self.last_write = 0.0
+        self._stage = ""
+        self._seen: deque[tuple[float, float]] = deque()
+        self._unwritten: dict[str, Any] = {}
+        self._model: tuple[int, str] | None = None  # row and fingerprint of what is scored
+
+    def handle(self, event: Event) -> None:
+        """Take one event."""
+        match event.get("kind"):
+            case "stage":
+                self._begin(str(event["stage"]))
+                self.flush(force=True)
+            case "progress":
+                self._progress(event)
+                self.flush()
+            case "model":
+                self._identify(event)
+            case "score":
+                self._score(event)
+            case "merged":
+                self._register(event)
+            case "result":
+                self.result = {key: value for key, value in event.items() if key != "kind"}
+            case "error":
+                self.error = str(event["text"])
+            case "end":
+                self.ended = True
+
+    def flush(self, *, force: bool = False) -> None:
+        """Write the progress that is not written yet, a few times a second at most."""
+        now = time.monotonic()
+        if not self._unwritten or (not force and now - self.last_write < 1 / WRITES_PER_SECOND):
+            return
+        with transaction() as opened:
+            queue.write(opened, self.claim, **self._unwritten)
+        self._unwritten = {}
+        self.last_write = now
+
+    def beat(self) -> None:
+        """Renew the lease when nothing else has for a while."""
+        self.flush()
+        if time.monotonic() - self.last_write >= queue.HEARTBEAT_SECONDS:
+            queue.heartbeat(self.claim)
+            self.last_write = time.monotonic()
+
+    def _begin(self, stage: str) -> None:
+        self._stage = stage
+        self._seen.clear()
+        self._unwritten = {"stage": stage, "done": 0.0, "total": 0.0, "unit": "", "rate": None}
+
+    def _progress(self, event: Event) -> None:
+        stage = str(event.get("stage", self._stage))
+        now, done = time.monotonic(), float(event["done"])
+        if self._seen and done < self._seen[-1][1]:
+            self._seen.clear()  # another count has begun
+        self._seen.append((now, done))
+        while now - self._seen[0][0] > RATE_WINDOW_SECONDS and len(self._seen) > 2:
+            self._seen.popleft()
+        seconds = now - self._seen[0][0]
+        rate = (done - self._seen[0][1]) / seconds if seconds > 0.2 else None
+        total, unit = float(event.get("total") or 0), str(event.get("unit", ""))
+        self._unwritten = dict(stage=stage, done=done, total=total, unit=unit, rate=rate)
+        self._stage = stage
+
+    def _identify(self, event: Event) -> None:
+        """Note which model, with which content, the scores to come are of."""
+        with transaction() as opened:
+            queue.write(opened, self.claim)
+            model = opened.get_one(Model, int(event["model_id"]))
+            for name in FACTS:
+                if event.get(name) is not None:
+                    setattr(model, name, event[name])
+            self._model = (model.id, str(event["fingerprint"]))
+
+    def _score(self, event: Event) -> None:
+        """Write one task's score with all its answers, wholly or not at all."""
+        if self._model is None:
+            raise ValueError("a score came before the model it is of")
+        model_id, fingerprint = self._model
+        suite = str(self.claim.spec["suite_name"])
+        with transaction() as opened:
+            queue.write(opened, self.claim, **self._unwritten)
+            same = (Evaluation.model_id == model_id, Evaluation.suite == suite,
+                    Evaluation.model_fingerprint == fingerprint, Evaluation.task == event["task"],
+                    Evaluation.config_hash == event["config_hash"])  # fmt: skip
+            opened.execute(delete(Evaluation).where(*same))
+            columns = ("task", "domain", "task_version", "metric", "value", "stderr", "n",
+                       "config", "config_hash", "prompts_hash", "seconds")  # fmt: skip
+            row = Evaluation(
+                model_id=model_id,
+                model_fingerprint=fingerprint,
+                suite=suite,
+                job_id=self.claim.job_id,
+                **{name: event[name] for name in columns},
+            )
+            opened.add(row)
+            opened.flush()
+            add_answers(opened, row.id, event["answers"])
+        self._unwritten = {}
+        self.last_write = time.monotonic()
+
+    def _register(self, event: Event) -> None:
+        """Enter a finished merge, with its lineage, under its name."""
+        from merging.recipe import Recipe
+
+        with transaction() as opened:
+            queue.write(opened, self.claim)
+            values = {name: event[name] for name in FACTS if event.get(name) is not None}
+            values |= {"source": event["source"], "role": "merge", "archived": False}
+            row = registry.add_row(opened, event["name"], values)
+            recipe = Recipe.from_yaml(event["recipe_yaml"])
+            registry.enter_recipe(opened, row, recipe, event["rows"])
+            job = opened.get_one(Job, self.claim.job_id)
+            job.result = {**(job.result or {}), "model_id": row.id, "model": row.name}
+
+
+def add_answers(opened: Session, evaluation_id: int, answers: list[dict[str, Any]]) -> None:
+    """Insert a task's answers; a prompt that is there already is not stored again."""
+    prompts = {answer["prompt_hash"]: answer["prompt"] for answer in answers}
+    hashes = list(prompts)
+    known: set[str] = set()
+    for start in range(0, len(hashes), PROMPTS_AT_ONCE):
+        part = hashes[start : start + PROMPTS_AT_ONCE]
+        known.update(opened.scalars(select(Prompt.hash).where(Prompt.hash.in_(part))))
+    new = [{"hash": key, "text": text} for key, text in prompts.items() if key not in known]
+    if new:
+        opened.execute(insert(Prompt), new)
+    columns = [column.name for column in Answer.__table__.columns if column.name != "evaluation_id"]
+    rows = [
+        {"evaluation_id": evaluation_id, **{name: answer[name] for name in columns}}
+        for answer in answers
+    ]
+    if rows:
+        opened.execute(insert(Answer), rows)
