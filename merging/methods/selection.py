@@ -7,7 +7,7 @@ that bin's members finds the number itself.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,7 +59,7 @@ def _bits(delta: Tensor) -> NDArray[np.uint32]:
     return magnitudes.view(np.uint32)
 
 
-def _histogram(values: NDArray[np.uint32]) -> NDArray[np.int64]:
+def _histogram(values: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
     """How often each of 0 to 65535 occurs."""
     import numpy as np
 

@@ -1,0 +1,116 @@
+"""What a merge takes of this machine: memory, disk, time; and what is free."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from merging.compatibility import Check
+from merging.methods.inputs import BLOCK_ELEMENTS
+from merging.parents import Parents
+from merging.stream import CHUNK_ELEMENTS
+from merging.wording import size
+
+# Python with torch, before any tensor
+BASELINE_BYTES = 350_000_000
+# one core, seconds per element of the result and per constituent; measured, see benchmarks/
+SECONDS_PER_ELEMENT: Mapping[str, float] = {
+    "linear": 1.5e-9,
+    "task_arithmetic": 2.0e-9,
+    "instruction_residual": 2.0e-9,
+    "slerp": 4.0e-9,
+    "ties": 15e-9,
+    "dare_linear": 6e-9,
+    "dare_ties": 9e-9,
+}
+SECONDS_PER_BYTE = 0.4e-9 + 0.6e-9  # read, and hashed once
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What the merge takes and what is free; None where it does not apply."""
+
+    ram_bytes: int
+    ram_free_bytes: int
+    vram_bytes: int | None
+    vram_free_bytes: int | None
+    disk_bytes: int | None
+    disk_free_bytes: int | None
+    seconds: float
+
+
+def estimate(parents: Parents, out: Path | None, device: str) -> Needs:
+    """What merging these parents takes.
+
+    Args:
+        parents: opened parents.
+        out: the output folder, or None for a merge into memory.
+        device: "cpu", "cuda" ... (resolved).
+    """
+    outputs = parents.outputs().values()
+    result = sum(output.n_bytes for output in outputs)
+    elements = sum(output.n_elements for output in outputs)
+    largest = max((output.n_elements for output in outputs), default=0)
+    count = len(parents.constituents)
+    # per parent the stored chunk, its float32 form and a task vector; and a few for the result
+    block = min(largest, max(BLOCK_ELEMENTS, CHUNK_ELEMENTS))
+    working = block * (10 * (count + 1) + 24)
+    on_gpu = device.startswith("cuda")
+    in_memory = result if out is None else 0
+    ram = BASELINE_BYTES + working + (0 if on_gpu else in_memory)
+    per_element = SECONDS_PER_ELEMENT.get(parents.recipe.method, 5e-9) * count
+    read = sum(one.size_bytes for one in parents.by_ref.values())
+    return Needs(
+        ram_bytes=ram,
+        ram_free_bytes=_free_ram(),
+        vram_bytes=working + in_memory if on_gpu else None,
+        vram_free_bytes=_free_vram(device) if on_gpu else None,
+        disk_bytes=None if out is None else result + 20_000_000,
+        disk_free_bytes=None if out is None else _free_disk(out),
+        seconds=1.0 + elements * per_element / (10 if on_gpu else 1) + read * SECONDS_PER_BYTE,
+    )
+
+
+def check_fit(needs: Needs) -> list[Check]:
+    """Whether it fits: bad only where it certainly does not."""
+    found = []
+    for title, wanted, free, fix in (
+        ("Memory", needs.ram_bytes, needs.ram_free_bytes, "Close other programs."),
+        ("GPU memory", needs.vram_bytes, needs.vram_free_bytes, "Use the CPU for this merge."),
+        ("Disk", needs.disk_bytes, needs.disk_free_bytes, "Free some space or use another disk."),
+    ):
+        if wanted is None or free is None:
+            continue
+        detail = f"Needs {size(wanted)}, {size(free)} are free."
+        if wanted > free:
+            # memory can be freed by the system while we go; a disk cannot
+            state = "warn" if title == "Memory" and wanted < 2 * free else "bad"
+            found.append(Check(title, "bad" if state == "bad" else "warn", detail, fix))
+        elif wanted > 0.9 * free:
+            found.append(Check(title, "warn", detail, fix))
+        else:
+            found.append(Check(title, "ok", detail))
+    return found
+
+
+def _free_ram() -> int:
+    import psutil
+
+    return int(psutil.virtual_memory().available)
+
+
+def _free_vram(device: str) -> int | None:
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    return int(torch.cuda.mem_get_info(torch.device(device))[0])
+
+
+def _free_disk(out: Path) -> int:
+    place = out.absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    return shutil.disk_usage(place).free

@@ -1,0 +1,70 @@
+"""End-of-sequence and other special tokens, the same in config, generation config and tokenizer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from merging.vocabulary import read_vocabulary
+
+KINDS = ("bos", "eos", "pad")
+
+
+def settle(
+    config: dict[str, Any],
+    generation: dict[str, Any],
+    *,
+    donor_config: Mapping[str, Any],
+    donor_generation: Mapping[str, Any],
+    tokenizer_folder: Path,
+) -> None:
+    """Set bos, eos and pad in `config` and `generation`, from the model that gives the tokenizer.
+
+    The tokenizer's own eos comes first. Further ids that end a generation in the donor
+    (generation_config.json may list several) are kept in `generation`, so that a merge never talks
+    on because one of the files names another token. Both mappings are changed in place.
+    """
+    from_tokenizer = tokenizer_ids(tokenizer_folder)
+    for kind in KINDS:
+        key = f"{kind}_token_id"
+        found = [
+            *_ids(from_tokenizer.get(kind)),
+            *_ids(donor_generation.get(key)),
+            *_ids(donor_config.get(key)),
+        ]
+        found = list(dict.fromkeys(found))
+        if not found:
+            continue
+        config[key] = found[0]
+        several = kind == "eos" and len(found) > 1
+        generation[key] = found if several else found[0]
+
+
+def tokenizer_ids(folder: Path) -> dict[str, int]:
+    """The ids of a tokenizer's bos, eos and pad tokens, as far as its files say."""
+    vocabulary = read_vocabulary(folder) or {}
+    names = {**_json(folder / "special_tokens_map.json"), **_json(folder / "tokenizer_config.json")}
+    found = {}
+    for kind in KINDS:
+        token = names.get(f"{kind}_token")
+        if isinstance(token, dict):  # an AddedToken spelled out
+            token = token.get("content")
+        if isinstance(token, str) and token in vocabulary:
+            found[kind] = vocabulary[token]
+    return found
+
+
+def _ids(value: Any) -> list[int]:
+    """One id or a list of them as a list; anything else as none."""
+    values = value if isinstance(value, list) else [value]
+    return [item for item in values if type(item) is int]
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return data if isinstance(data, dict) else {}

@@ -1,0 +1,151 @@
+"""The one stream everything that merges uses: parents -> method -> sink, chunk by chunk."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from merging.checkpoint import Checkpoint
+from merging.errors import MergeFailure, ModelError
+from merging.layout import OutputTensor
+from merging.methods.draws import Draws, key_of
+from merging.methods.inputs import BLOCK_ELEMENTS, Inputs
+from merging.parents import Parents
+from merging.sinks import Sink
+from merging.stored import torch_dtype
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Event = dict[str, Any]
+# a chunk in float32 fits the cache of one core; larger ones are slower, not faster
+CHUNK_ELEMENTS = 1 << 18
+
+
+def merge_tensors(
+    parents: Parents, sink: Sink, *, device: str, chunk_elements: int = CHUNK_ELEMENTS
+) -> Iterator[Event]:
+    """Merge every tensor of the parents into the sink.
+
+    Args:
+        parents: opened, compatible parents, their recipe pinned where masks depend on it.
+        sink: takes the chunks in the dtypes of `parents.outputs()`.
+        device: torch device to compute on.
+        chunk_elements: elements that are in memory at a time, per parent.
+
+    Yields:
+        Progress events, one per finished tensor.
+
+    Raises:
+        ModelError: NaN or infinity in a parent, integer tensors that differ.
+        MergeFailure: a result that its dtype cannot hold.
+    """
+    outputs = parents.outputs()
+    elements = sum(output.n_elements for output in outputs.values()) or 1
+    finished = 0
+    for done, (name, output) in enumerate(outputs.items(), 1):
+        if parents.reference.tensors[name].is_float:
+            _merge_one(parents, name, output, sink, device, chunk_elements)
+        else:
+            _copy_equal(parents, name, sink, chunk_elements)
+        finished += output.n_elements
+        yield {
+            "kind": "progress",
+            "stage": "Merging",
+            "done": done,
+            "total": len(outputs),
+            "unit": "tensors",
+            "fraction": finished / elements,
+        }
+
+
+class StoredTensor:
+    """One tensor of all parents: a `WholeTensor` for statistics, and its chunks.
+
+    Args:
+        parents: opened parents.
+        name: of the tensor.
+        device: where chunks are put.
+    """
+
+    def __init__(self, parents: Parents, name: str, device: str) -> None:
+        self._parents = parents
+        self._name = name
+        self._device = device
+        self.n_elements = parents.reference.tensors[name].n_elements
+        self.n_models = len(parents.constituents)
+        recipe = parents.recipe
+        self._keys = [
+            key_of(recipe.seed, recipe.identity(one.model), name) for one in parents.constituents
+        ]
+        self._weights = [float(one.weight) for one in parents.constituents]
+
+    def blocks(self) -> Iterator[Inputs]:
+        """The tensor in fixed-size blocks, for statistics."""
+        for start in range(0, self.n_elements, BLOCK_ELEMENTS):
+            yield self.inputs(start, min(start + BLOCK_ELEMENTS, self.n_elements))
+
+    def inputs(self, start: int, stop: int, statistics: Any = None) -> Inputs:
+        """What the method is given for elements `start` to `stop`, in float32."""
+        base = self._parents.base
+        return Inputs(
+            models=[self._values(model, start, stop) for model in self._parents.models],
+            base_or_none=None if base is None else self._values(base, start, stop),
+            weights=self._weights,
+            draws=Draws(self._keys, start, stop - start),
+            statistics=statistics,
+        )
+
+    def _values(self, parent: Checkpoint, start: int, stop: int) -> Tensor:
+        """`[stop - start]` float32, finite."""
+        stored = parent.read_flat(self._name, start, stop)
+        values = stored.to(self._device).float()
+        # a sum is one cheap pass, and is not finite when a value isn't
+        if not math.isfinite(values.sum().item()) and not values.isfinite().all():
+            kind = "NaN" if values.isnan().any() else "an infinite value"
+            raise ModelError(
+                f"{parent.label} holds {kind} in tensor {self._name}. Use an intact copy of the "
+                "model."
+            )
+        return values
+
+
+def _merge_one(
+    parents: Parents,
+    name: str,
+    output: OutputTensor,
+    sink: Sink,
+    device: str,
+    chunk_elements: int,
+) -> None:
+    """Merge one floating-point tensor."""
+    method, options = parents.recipe.merge_method, parents.recipe.options
+    tensor = StoredTensor(parents, name, device)
+    dtype = torch_dtype(output.dtype)
+    statistics = method.observe(tensor, options)
+    for start in range(0, tensor.n_elements, chunk_elements):
+        stop = min(start + chunk_elements, tensor.n_elements)
+        merged = method.apply(tensor.inputs(start, stop, statistics), options).to(dtype)
+        if not math.isfinite(merged.float().sum().item()) and not merged.isfinite().all():
+            raise MergeFailure(
+                f"The merge of tensor {name} is beyond what {str(dtype).removeprefix('torch.')} "
+                "can hold. Use smaller weights or scale, or another dtype."
+            )
+        sink.write(name, start, merged)
+
+
+def _copy_equal(parents: Parents, name: str, sink: Sink, chunk_elements: int) -> None:
+    """Pass an integer or boolean tensor through; all parents must have the same values."""
+    reference = parents.reference
+    n_elements = reference.tensors[name].n_elements
+    for start in range(0, n_elements, chunk_elements):
+        stop = min(start + chunk_elements, n_elements)
+        values = reference.read_flat(name, start, stop)
+        for other in parents.in_order[1:]:
+            if not other.read_flat(name, start, stop).equal(values):
+                raise ModelError(
+                    f"Tensor {name} holds whole numbers, which cannot be merged, and they differ "
+                    f"between {reference.label} and {other.label}."
+                )
+        sink.write(name, start, values)
