@@ -55,10 +55,6 @@ page = st.navigation(
     expanded=True,
 )  # fmt: skip
 
-try:
+with problems.told():
     sidebar.draw()
     page.run()
-except Exception as error:
-    if not problems.is_plain(error):
-        raise
-    problems.show(error)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import streamlit as st
 
@@ -17,6 +19,17 @@ def is_plain(error: BaseException) -> bool:
 def show(error: BaseException) -> None:
     """The sentence of an error, as it stands."""
     st.error(as_text(str(error)), icon=":material/error:")
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Show the project's own errors raised inside; let anything else through."""
+    try:
+        yield
+    except Exception as error:
+        if not is_plain(error):
+            raise
+        show(error)
 
 
 def unforeseen(error: Exception) -> bool:
@@ -34,5 +47,5 @@ def unforeseen(error: Exception) -> bool:
 
 
 def as_text(text: str) -> str:
-    """Text that Markdown shows as it stands: no markup, no links, no maths, no colours."""
-    return "".join("\\" + c if c in "\\`*_{}[]()<>#+-.!|$~:^=\"'&" else c for c in text)
+    """Text that Markdown shows as it stands: no markup, links, maths, icons or colours."""
+    return "".join("\\" + c if c in "\\`*_{}[]<>#|$~:&" else c for c in text)

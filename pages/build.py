@@ -1,0 +1,197 @@
+"""Build: choose models and a method, see that they fit, merge and benchmark."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from db.queries import models as model_rows
+from evaluation.suites import list_suites
+from jobs import api, registry
+from merging.errors import RecipeError
+from merging.recipe import Recipe
+from pages.components import add_model, fit, gallery, links, problems, recipe_form, recipe_yaml
+from pages.components.draft import Draft
+
+if TYPE_CHECKING:
+    from jobs.registry import Plan
+
+
+def main() -> None:
+    """The page."""
+    st.title("Build a merge", anchor=False)
+    _load_from_address()
+    draft = recipe_form.current() or _first_draft()
+    models = model_rows.models()
+    _start_from(draft)
+    left, right = st.columns([7, 5], gap="large")
+    with left:
+        recipe_form.draw(draft, models)
+    recipe, problem = _recipe(draft)
+    with right:
+        _start(draft, recipe, problem)
+        with st.container(border=True):
+            recipe_yaml.draw(recipe)
+
+
+def _load_from_address() -> None:
+    """`?from=<model number>` clones a merge's recipe, `?recipe=<key>` opens an example; once."""
+    wanted = (st.query_params.get("from"), st.query_params.get("recipe"))
+    if wanted == (None, None) or wanted == st.session_state.get("build_loaded"):
+        return
+    st.session_state.build_loaded = wanted
+    number, key = wanted
+    with problems.told():
+        if number is not None:
+            row = model_rows.model(int(number)) if number.isdecimal() else None
+            if row is None or not row.recipe_yaml:
+                st.warning("The link names no merge with a recipe; this is your last draft.")
+            else:
+                recipe_yaml.load(row.recipe_yaml, name="")
+        elif key is not None:
+            found = gallery.example(key)
+            if found is None:
+                st.warning("The link names no example recipe; this is your last draft.")
+            else:
+                recipe_yaml.load(found.text)
+
+
+def _first_draft() -> Draft:
+    """What a newcomer finds in the form: the first example."""
+    examples = gallery.examples()
+    if examples:
+        draft = Draft.from_recipe(Recipe.from_yaml(examples[0].text))
+    else:
+        draft = Draft(method="task_arithmetic")
+    recipe_form.put(draft)
+    return draft
+
+
+def _start_from(draft: Draft) -> None:
+    titles = {each.key: each for each in gallery.examples()}
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        st.selectbox(
+            "Start from an example",
+            list(titles),
+            index=None,
+            key="build_example",
+            format_func=lambda key: titles[key].title if key in titles else str(key),
+            placeholder=f"{len(titles)} recipes to begin with",
+            on_change=_load_example,
+            width=420,
+        )
+        with st.popover("Add a model", icon=":material/add:"):
+            add_model.draw("build_add")
+    chosen = titles.get(st.session_state.get("build_example") or "")
+    if chosen:
+        st.caption(chosen.story)
+
+
+def _load_example() -> None:
+    found = gallery.example(st.session_state.get("build_example") or "")
+    if found:
+        recipe_yaml.load(found.text)
+
+
+def _recipe(draft: Draft) -> tuple[Recipe | None, str | None]:
+    """The recipe of the draft, or the sentence that says why there is none yet."""
+    try:
+        return draft.to_recipe(), None
+    except RecipeError as error:
+        return None, str(error)
+
+
+def _start(draft: Draft, recipe: Recipe | None, problem: str | None) -> None:
+    """Name, benchmark, checks, and the one button."""
+    with st.container(border=True):
+        st.subheader("Merge and benchmark", anchor=False)
+        draft.name = st.text_input(
+            "Name of the result",
+            key=_kept("build_form_name", draft.name),
+            placeholder="made from the recipe",
+            max_chars=100,
+        )
+        suite, limit, with_parents = _benchmark()
+        plan = _plan(draft, recipe, problem)
+        pressed = st.button(
+            "Merge and benchmark" if suite else "Merge",
+            type="primary",
+            icon=":material/local_fire_department:",
+            shortcut="Ctrl+Enter",
+            width="stretch",
+            disabled=plan is None or not plan.ok,
+        )
+        if pressed:
+            _submit(draft, suite, limit, with_parents)
+
+
+def _kept(key: str, value: object) -> str:
+    if key not in st.session_state:
+        st.session_state[key] = value
+    return key
+
+
+def _benchmark() -> tuple[str | None, int | None, bool]:
+    """Suite, items per task and whether the parents are scored too."""
+    suites = {suite.name: suite for suite in list_suites()}
+    suite = st.selectbox(
+        "Benchmark suite",
+        [*suites, None],
+        key="build_suite",
+        persist_state="session",
+        format_func=lambda name: (
+            f"{suites[name].title or name} · {len(suites[name].tasks)} tasks"
+            if name in suites
+            else "None, merge only"
+        ),
+    )
+    if suite is None:
+        return None, None, False
+    left, right = st.columns(2, vertical_alignment="bottom")
+    limit = left.number_input(
+        "Items per task",
+        min_value=1,
+        max_value=1_000_000,
+        value=None,
+        step=10,
+        placeholder="all",
+        key="build_limit",
+        persist_state="session",
+        help="Fewer items are faster and less certain. Scores with different limits stand apart.",
+    )
+    with_parents = right.toggle(
+        "With parents",
+        value=True,
+        key="build_parents",
+        persist_state="session",
+        help="Gain and Outperform Gap need them. Scores that are there already are used again.",
+    )
+    return suite, limit, with_parents
+
+
+def _plan(draft: Draft, recipe: Recipe | None, problem: str | None) -> Plan | None:
+    if recipe is None:
+        st.info(problems.as_text(problem or ""), icon=":material/edit:")
+        return None
+    with problems.told():
+        plan = registry.compatibility(recipe, name=draft.name.strip() or None)
+        fit.draw(plan)
+        return plan
+    return None
+
+
+def _submit(draft: Draft, suite: str | None, limit: int | None, with_parents: bool) -> None:
+    """Check everything once more (a browser may send anything) and queue the jobs."""
+    with problems.told():
+        group = api.merge_and_benchmark(
+            draft.to_recipe(),
+            name=draft.name.strip() or None,
+            suite=suite,
+            limit=limit,
+            with_parents=with_parents,
+        )
+        links.go("job", group=group)
+
+
+main()

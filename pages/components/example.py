@@ -1,0 +1,25 @@
+"""The two-minute example: one button that does the main job on the shipped models."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from jobs import api
+from pages.components import gallery, links, problems
+
+SUITE = "sandbox"
+
+
+def button(key: str, *, primary: bool = True) -> None:
+    """Merge finance + instruct - base, score it and its parents, and go to the job."""
+    if st.button(
+        "Run the two-minute example",
+        key=key,
+        type="primary" if primary else "secondary",
+        icon=":material/local_fire_department:",
+        help="Merges the sandbox's finance expert with its instruct model and scores the result "
+        "beside its parents, on this machine and without a network.",
+    ):
+        with problems.told():
+            group = api.merge_and_benchmark(gallery.examples()[0].text, suite=SUITE)
+            links.go("job", group=group)

@@ -1,0 +1,39 @@
+"""The example recipes: `recipes/*.yaml`, each with a title and one line of story on top."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parents[2] / "recipes"
+_HEADER = re.compile(r"^# (Title|Story): (.+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One recipe of the gallery. `key` names it in addresses."""
+
+    key: str
+    title: str
+    story: str
+    text: str
+
+
+@cache
+def examples() -> tuple[Example, ...]:
+    """The gallery in its own order; the first is where a newcomer starts."""
+    return tuple(_read(path) for path in sorted(FOLDER.glob("*.yaml")))
+
+
+def example(key: str) -> Example | None:
+    """One example by its key, or None."""
+    return next((each for each in examples() if each.key == key), None)
+
+
+def _read(path: Path) -> Example:
+    text = path.read_text(encoding="utf-8")
+    said = dict(_HEADER.findall(text))
+    key = path.stem.partition("-")[2]  # the number in front only orders the gallery
+    return Example(key, said.get("Title", key), said.get("Story", ""), text)

@@ -1,0 +1,82 @@
+"""How a job looks: its state, its progress, and what can be done about it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from db.queries.jobs import JobRow
+from jobs import api
+from pages.components import problems, words
+
+STATES = {
+    "queued": ("waiting", "hourglass", "gray"),
+    "running": ("running", "autorenew", "blue"),
+    "done": ("done", "check", "green"),
+    "failed": ("failed", "error", "red"),
+    "cancelled": ("cancelled", "cancel", "gray"),
+}
+KINDS = {"merge": "Merge", "evaluate": "Benchmark", "sandbox_build": "Sandbox"}
+
+
+def badge(row: JobRow) -> str:
+    """The state as a word with its icon, in Markdown."""
+    word, icon, color = STATES.get(row.state, (row.state, "help", "gray"))
+    if row.state == "running" and row.cancel_requested:
+        word = "stopping"
+    return f":{color}-badge[:material/{icon}: {word}]"
+
+
+def progress(row: JobRow) -> None:
+    """Stage, bar, rate and time left of a running job."""
+    stage = problems.as_text(row.stage or "Starting")
+    if row.total > 0:
+        parts = [f"**{stage}**", f"{row.done:,.0f} of {row.total:,.0f} {row.unit}".strip()]
+        if row.rate:
+            parts.append(f"{row.rate:,.1f} {row.unit}/s" if row.unit else f"{row.rate:,.1f}/s")
+        if row.eta_seconds is not None:
+            parts.append(f"{words.duration(row.eta_seconds)} left")
+        st.progress(row.fraction or 0.0, text=" · ".join(parts))
+    else:
+        st.progress(0.0, text=f"**{stage}** …")
+
+
+def line(row: JobRow) -> str:
+    """What there is to say about a job in one line: how long it took, or why it ended."""
+    if row.state == "queued":
+        return f"asked for {words.ago(row.created)}"
+    if row.state == "running":
+        where = f" on {row.device}" if row.device else ""
+        return f"running for {words.duration(row.seconds)}{where}"
+    took = f"took {words.duration(row.seconds)}, " if row.seconds is not None else ""
+    return f"{took}ended {words.ago(row.ended)}"
+
+
+def actions(row: JobRow, key: str) -> None:
+    """Cancel what is open, retry what failed."""
+    if row.open:
+        st.button(
+            "Cancel",
+            key=f"{key}_cancel_{row.id}",
+            icon=":material/stop_circle:",
+            disabled=row.cancel_requested,
+            on_click=_cancel,
+            args=(row.id,),
+        )
+    elif row.state in ("failed", "cancelled"):
+        st.button(
+            "Try again",
+            key=f"{key}_retry_{row.id}",
+            icon=":material/refresh:",
+            on_click=_retry,
+            args=(row.id,),
+        )
+
+
+def _cancel(job_id: int) -> None:
+    with problems.told():
+        api.cancel(job_id)
+
+
+def _retry(job_id: int) -> None:
+    with problems.told():
+        api.retry(job_id)

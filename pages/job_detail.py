@@ -1,0 +1,139 @@
+"""One job, or all jobs of one press: live stage, progress, log, and where the results are."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from db.queries import jobs as job_rows
+from db.queries import models as model_rows
+from db.queries.jobs import JobRow
+from jobs import api
+from pages.components import job_view, links, problems, words
+
+POLL_SECONDS = 1.0
+LOG_LINES = 200
+LOG_BYTES = 60_000
+
+
+def main() -> None:
+    """The page: `?group=<name>` or `?job=<number>`."""
+    group, number = st.query_params.get("group"), st.query_params.get("job")
+    rows = _rows(group, number)
+    if not rows:
+        st.title("Job", anchor=False)
+        st.warning("There is no such job. It may belong to another CRUCIBLE_HOME.")
+        links.link("jobs", "All jobs", icon=":material/list_alt:")
+        return
+    live = any(row.open for row in rows)
+    st.fragment(_live, run_every=POLL_SECONDS if live else None)(group, number)
+
+
+def _rows(group: str | None, number: str | None) -> list[JobRow]:
+    if group:
+        return job_rows.group(group)
+    row = job_rows.job(int(number)) if number and number.isdecimal() else None
+    return [row] if row else []
+
+
+def _live(group: str | None, number: str | None) -> None:
+    """Everything that changes while jobs run."""
+    rows = _rows(group, number)
+    is_open = any(row.open for row in rows)
+    st.title(_title(rows), anchor=False)
+    _summary(rows, group)
+    for row in rows:
+        _job(row, alone=len(rows) == 1)
+    if len(rows) == 1 and rows[0].group and not group:
+        links.link("job", "All jobs of this run", icon=":material/stacks:", group=rows[0].group)
+    _results(rows)
+    if st.session_state.get("job_was_open") and not is_open:
+        st.session_state.job_was_open = False
+        st.rerun()  # stop polling, and let the sidebar know
+    st.session_state.job_was_open = is_open
+
+
+def _title(rows: list[JobRow]) -> str:
+    return problems.as_text(rows[0].title)
+
+
+def _summary(rows: list[JobRow], group: str | None) -> None:
+    """How many are done, how long it took, and a way to stop all of them."""
+    ended = sum(not row.open for row in rows)
+    started = [row.started for row in rows if row.started]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if len(rows) > 1:
+            st.markdown(f"**{ended} of {len(rows)} jobs** ended", width="content")
+        if started and any(row.open for row in rows):
+            st.caption(f"started {words.ago(min(started))}", width="content")
+        if group and any(row.open for row in rows):
+            st.button(
+                "Cancel all",
+                key="job_cancel_all",
+                icon=":material/stop_circle:",
+                on_click=_cancel_group,
+                args=(group,),
+            )
+
+
+def _cancel_group(group: str) -> None:
+    with problems.told():
+        api.cancel_group(group)
+
+
+def _job(row: JobRow, *, alone: bool) -> None:
+    with st.container(border=True, gap="small"):
+        left, right = st.columns([6, 2], vertical_alignment="center")
+        kind = job_view.KINDS.get(row.kind, row.kind)
+        with left:
+            name = "" if alone else f"**{problems.as_text(row.title)}** "
+            st.markdown(f"{job_view.badge(row)} {name}:gray[{kind} · {job_view.line(row)}]")
+        with right, st.container(horizontal=True, horizontal_alignment="right"):
+            job_view.actions(row, "detail")
+        if row.state == "running":
+            job_view.progress(row)
+        elif row.stage and row.state == "done":
+            st.caption(problems.as_text(row.stage))
+        if row.error:
+            st.error(problems.as_text(row.error), icon=":material/error:")
+        if alone or row.state in ("running", "failed"):
+            _log(row)
+
+
+def _log(row: JobRow) -> None:
+    text = job_rows.log_tail(row.id, LOG_BYTES)
+    with st.expander("Log", icon=":material/article:", expanded=row.state == "failed"):
+        if not text.strip():
+            st.caption("The log is empty so far.")
+            return
+        lines = text.splitlines()[-LOG_LINES:]
+        st.code("\n".join(lines), language=None, height=320, wrap_lines=True)
+        st.caption(f"The last {len(lines)} lines of {job_rows.log_path(row.id)}")
+
+
+def _results(rows: list[JobRow]) -> None:
+    """Where the results of what is done can be looked at."""
+    merges = [_merged(row) for row in rows if row.kind == "merge" and row.state == "done"]
+    scored = [row for row in rows if row.kind == "evaluate" and row.state == "done"]
+    names = [name for name in merges if name]
+    if not names and not scored:
+        return
+    st.subheader("Results", anchor=False)
+    with st.container(horizontal=True, gap="medium"):
+        for name in names:
+            row = model_rows.model(name)
+            if row:
+                links.link("model", f"Model {name}", icon=":material/deployed_code:", id=row.id)
+                links.link("chat", "Chat with it", icon=":material/forum:", model=name)
+        if scored:
+            suite = str(scored[0].spec.get("suite", ""))
+            links.link("leaderboard", "Leaderboard", icon=":material/leaderboard:", suite=suite)
+
+
+def _merged(row: JobRow) -> str | None:
+    """Name of the model that a merge job made."""
+    result = row.result or {}
+    found = result.get("name") or result.get("model") or row.spec.get("name")
+    return str(found) if found else None
+
+
+main()

@@ -1,0 +1,209 @@
+"""One model: what it is, where it comes from, how it scores, and what to do with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from db.queries import leaderboard
+from db.queries import models as model_rows
+from db.queries.board import Board, Row
+from db.queries.models import ModelRow
+from evaluation.suites import list_suites
+from jobs import api, registry
+from pages.components import links, problems, words
+
+CARD_BYTES = 200_000
+
+
+def main() -> None:
+    """The page: `?id=<number>` or `?name=<registered name>`."""
+    row = _asked_for()
+    if row is None:
+        st.title("Model", anchor=False)
+        st.warning("There is no such model. It may have been deleted, or the link is incomplete.")
+        links.link("models", "All models", icon=":material/deployed_code:")
+        return
+    st.title(problems.as_text(row.name), anchor=False)
+    _badges(row)
+    _actions(row)
+    _facts(row)
+    left, right = st.columns([7, 5], gap="large")
+    with left:
+        _scores(row)
+    with right:
+        _lineage(row)
+        _recipe(row)
+    _card(row)
+
+
+def _asked_for() -> ModelRow | None:
+    number, name = st.query_params.get("id"), st.query_params.get("name")
+    if number and number.isdecimal():
+        return model_rows.model(int(number))
+    return model_rows.model(name) if name else None
+
+
+def _badges(row: ModelRow) -> None:
+    parts = [f":blue-badge[{row.role}]"]
+    parts += [f":violet-badge[{problems.as_text(row.domain)}]"] if row.domain else []
+    parts += [f":orange-badge[{problems.as_text(row.method)}]"] if row.method else []
+    if row.has_chat_template is not None:
+        parts.append(":gray-badge[chat template]" if row.has_chat_template else
+                     ":gray-badge[no chat template]")  # fmt: skip
+    parts += [":gray-badge[:material/archive: archived]"] if row.archived else []
+    st.markdown(" ".join(parts))
+
+
+def _actions(row: ModelRow) -> None:
+    with st.container(horizontal=True, gap="small"):
+        if row.recipe_yaml:
+            if st.button("Clone recipe", icon=":material/science:", type="primary"):
+                links.go("build", **{"from": row.id})
+            st.download_button(
+                "Download recipe",
+                row.recipe_yaml,
+                file_name=f"{row.name}.yaml".replace("/", "-"),
+                mime="application/yaml",
+                icon=":material/download:",
+                on_click="ignore",
+            )
+        if row.source and st.button("Chat", icon=":material/forum:"):
+            links.go("chat", model=row.name)
+        if row.parents and st.button("Compare with parents", icon=":material/compare_arrows:"):
+            ids = dict.fromkeys([row.id, *(parent.model_id for parent in row.parents)])
+            links.go("compare", ids=",".join(map(str, list(ids)[:6])))
+        with st.popover("Benchmark", icon=":material/speed:"):
+            _benchmark(row)
+        with st.popover("More", icon=":material/more_horiz:"):
+            _more(row)
+
+
+def _benchmark(row: ModelRow) -> None:
+    suites = [suite.name for suite in list_suites()]
+    suite = st.selectbox("Suite", suites, key="detail_suite")
+    limit = st.number_input(
+        "Items per task", 1, 1_000_000, None, 10, placeholder="all", key="detail_limit"
+    )
+    if st.button("Start", key="detail_start", disabled=not suite) and suite:
+        with problems.told():
+            links.go("job", group=api.benchmark([row.name], suite, limit=limit))
+
+
+def _more(row: ModelRow) -> None:
+    label = "Restore to the lists" if row.archived else "Archive (scores stay)"
+    if st.button(label, icon=":material/archive:", key="detail_archive"):
+        with problems.told():
+            registry.archive(row.name, archived=not row.archived)
+            st.rerun()
+    if st.button("Delete …", icon=":material/delete:", key="detail_delete"):
+        _confirm_delete(row)
+
+
+@st.dialog("Delete this model?")
+def _confirm_delete(row: ModelRow) -> None:
+    st.markdown(
+        f"**{problems.as_text(row.name)}** and its {words.plural(row.n_evaluations, 'task score')} "
+        "leave the registry. This cannot be undone."
+    )
+    files = row.is_merge and bool(row.source)
+    if files:
+        files = st.checkbox(f"Delete its files too: {words.size(row.size_bytes)} come back", True)
+    if st.button("Delete", type="primary", icon=":material/delete:", key="detail_delete_sure"):
+        with problems.told():
+            registry.delete_model(row.name, files=files)
+            links.go("models")
+
+
+def _facts(row: ModelRow) -> None:
+    facts = [
+        ("Parameters", words.count(row.n_parameters)),
+        ("Size", words.size(row.size_bytes)),
+        ("Number format", row.dtype or "–"),
+        ("Architecture", row.architecture or "–"),
+        ("Added", words.ago(row.created)),
+    ]
+    with st.container(border=True):
+        for column, (title, value) in zip(st.columns([2, 2, 2, 3, 2]), facts, strict=True):
+            column.caption(title)
+            column.markdown(problems.as_text(value))
+        st.caption(
+            f"{problems.as_text(row.source or 'made in memory, not on disk')}"
+            + (f" · fingerprint {row.fingerprint[:16]}" if row.fingerprint else "")
+        )
+
+
+def _scores(row: ModelRow) -> None:
+    st.subheader("Scores", anchor=False)
+    found = [
+        (board, scored)
+        for board in map(leaderboard.board, leaderboard.suites_with_scores())
+        for scored in board.rows_of(row.id)
+    ]
+    if not found:
+        st.markdown("Not scored yet. **Benchmark** above does it.")
+    for board, scored in found:
+        _board(board, scored)
+
+
+def _board(board: Board, scored: Row) -> None:
+    """Domain means of the model beside its parents', under one configuration."""
+    parents = board.parent_rows(scored)
+    rows = [scored, *parents]
+    st.caption(f"{board.suite} · {scored.configuration}" if scored.configuration else board.suite)
+    table = [
+        {"Domain": domain, **{each.entry.name: _percent(each, domain) for each in rows}}
+        for domain in board.domains
+    ]
+    table.append({"Domain": "all tasks", **{e.entry.name: 100 * e.macro for e in rows}})
+    st.dataframe(
+        table,
+        hide_index=True,
+        alt=f"Mean score per domain of {scored.entry.name} and its parents, in percent",
+        column_config={
+            each.entry.name: st.column_config.NumberColumn(format="%.1f") for each in rows
+        },
+    )
+    missing = len(scored.missing(board.tasks))
+    if missing:
+        st.caption(f":orange-badge[partial] {words.plural(missing, 'task')} of the suite missing")
+
+
+def _percent(row: Row, domain: str) -> float | None:
+    value = row.domains.get(domain)
+    return None if value is None else 100 * value
+
+
+def _lineage(row: ModelRow) -> None:
+    children = model_rows.children(row.id)
+    if not row.parents and not children:
+        return
+    st.subheader("Lineage", anchor=False)
+    for parent in row.parents:
+        weight = f" · weight {parent.weight:g}" if parent.role != "base" else ""
+        links.link("model", f"{parent.name} ({parent.role}{weight})",
+                   icon=":material/north_west:", id=parent.model_id)  # fmt: skip
+    if children:
+        st.caption("Went into")
+        for child in children[:12]:
+            links.link("model", child.name, icon=":material/south_east:", id=child.id)
+
+
+def _recipe(row: ModelRow) -> None:
+    if row.recipe_yaml:
+        st.subheader("Recipe", anchor=False)
+        st.code(row.recipe_yaml, language="yaml")
+
+
+def _card(row: ModelRow) -> None:
+    """The folder's own card, as text: somebody else's Markdown may load pictures from anywhere."""
+    path = Path(row.source) / "README.md" if row.source else None
+    if path is None or not path.is_absolute() or not path.is_file():
+        return
+    with st.expander("Model card", icon=":material/article:"):
+        text = path.read_bytes()[:CARD_BYTES].decode("utf-8", errors="replace")
+        st.code(text, language="markdown", wrap_lines=True)
+
+
+main()
