@@ -14,11 +14,14 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 PROJECT = Path(__file__).resolve().parent.parent
+# A kind starts when the zygote has imported this; others start at once.
+READY_AFTER = {"merge": "jobs.kinds.merge", "evaluate": "jobs.kinds.evaluate"}
 LOST = -int(signal.SIGKILL)  # exit code of a child whose zygote was killed: it died with it
 
 
@@ -31,10 +34,13 @@ class Child:
     pid: int | None = None
     code: int | None = None  # exit code, negative for a signal; None while it runs
     signalled: signal.Signals | None = None  # sent as soon as the number is known
+    withdraw: Callable[[str], None] | None = None  # for one that may not have been started yet
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the process and everything it has started."""
         self.signalled = number
+        if self.pid is None and self.code is None and self.withdraw is not None:
+            self.withdraw(self.key)
         if self.pid is None or self.code is not None:
             return
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -136,9 +142,8 @@ class Warm:
                     self._start()
                 assert self._control is not None
                 try:
-                    socket.send_fds(
-                        self._control, [json.dumps({"key": key}).encode()], [body, writer]
-                    )
+                    asked = {"key": key, "after": READY_AFTER.get(request["kind"])}
+                    socket.send_fds(self._control, [json.dumps(asked).encode()], [body, writer])
                     break
                 except OSError:
                     self._lose()
@@ -147,9 +152,14 @@ class Warm:
         finally:
             os.close(body)
             os.close(writer)
-        child = Child(key, reader)
+        child = Child(key, reader, withdraw=self._withdraw)
         self._running[key] = child
         return child
+
+    def _withdraw(self, key: str) -> None:
+        if self._control is not None:
+            with contextlib.suppress(OSError):
+                self._control.send(json.dumps({"withdraw": key}).encode())
 
     def poll(self) -> None:
         """Read who has ended; when the zygote itself has, all of its children have."""

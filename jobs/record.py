@@ -44,7 +44,6 @@ class Recorder:
         match event.get("kind"):
             case "stage":
                 self._begin(str(event["stage"]))
-                self.flush(force=True)
             case "progress":
                 self._progress(event)
                 self.flush()
@@ -79,9 +78,15 @@ class Recorder:
             self.last_write = time.monotonic()
 
     def _begin(self, stage: str) -> None:
+        # "Scoring a" and then "Scoring b" go on with one count; another verb starts another.
+        if stage.split(" ")[0] == self._stage.split(" ")[0]:
+            self._unwritten = {**self._unwritten, "stage": stage}
+            self._stage = stage
+            return
         self._stage = stage
         self._seen.clear()
         self._unwritten = {"stage": stage, "done": 0.0, "total": 0.0, "unit": "", "rate": None}
+        self.flush(force=True)
 
     def _progress(self, event: Event) -> None:
         stage = str(event.get("stage", self._stage))

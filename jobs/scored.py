@@ -11,6 +11,8 @@ from db.engine import session
 from db.tables import Evaluation
 from jobs.kinds.unscored import Scored, done
 
+CPU_DTYPE = "float32"  # what `evaluation.loading.scoring_dtype` says of every folder on a CPU
+
 
 def of_model(model_id: int, suite_name: str) -> list[Scored]:
     """Everything a model was scored on in a suite, whatever its content was then."""
@@ -30,15 +32,13 @@ def is_complete(
     device: str,
     tasks: Sequence[str] | None = None,
 ) -> bool:
-    """Whether nothing of a suite is left to score for a model in a folder."""
-    from evaluation.loading import scoring_dtype
+    """Whether it is certain, without loading torch, that a folder has nothing left to score."""
     from evaluation.suites import load_suite
 
-    if fingerprint is None or not Path(folder).is_dir():
+    if device != "cpu" or fingerprint is None or not Path(folder).is_dir():
         return False
     there = of_model(model_id, load_suite(suite).name)
     if not there:
         return False
-    dtype = scoring_dtype(folder, device=device)
-    _, left = done(there, fingerprint, suite, limit=limit, dtype=dtype, tasks=tasks)
+    _, left = done(there, fingerprint, suite, limit=limit, dtype=CPU_DTYPE, tasks=tasks)
     return not left

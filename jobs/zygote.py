@@ -2,12 +2,13 @@
 
 Importing torch, transformers and lm-eval takes seconds; this process does it once, never starts a
 thread or touches a GPU (neither survives a fork), and forks a child for each request. It talks
-with the worker over a socket of whole messages: a request is `{"key", ...}` with two descriptors
-(where to read the job from, where to write events to); when a child has ended, `{"key", "status"}`
-goes back. When the worker is gone the socket ends, and so do the children and this process.
+with the worker over a socket of whole messages: a request is `{"key", "after"}` with two
+descriptors (where to read the job from, where to write events to), and `{"withdraw": key}` takes
+it back; when a child has ended, `{"key", "code"}` goes back. When the worker is gone the socket
+ends, and so do the children and this process.
 
-The imports are made in steps with requests served in between, so that a job that needs little
-does not wait for what it does not need.
+The imports are made in steps. A request is served as soon as the module it names as `after` is
+there, so that a merge does not wait for what only an evaluation needs.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import signal
 import socket
 import sys
 import warnings
+from dataclasses import dataclass
 from typing import Any
 
 from jobs.child import die_with, run_job
@@ -50,12 +52,29 @@ QUIET_ENVIRONMENT = {
 }
 
 
+@dataclass(slots=True)
+class Request:
+    """A child that is asked for."""
+
+    key: str
+    after: str | None  # module that must have been imported
+    body: int  # descriptor that the job is read from
+    events: int
+
+    def close(self) -> None:
+        """Let go of the descriptors."""
+        os.close(self.body)
+        os.close(self.events)
+
+
 class Zygote:
     """The loop: import a module, serve what has come in, report who has ended."""
 
     def __init__(self, control: socket.socket) -> None:
         self.control = control
         self.children: dict[int, str] = {}
+        self.requests: list[Request] = []
+        self.waiting: list[str] = []  # modules that are still to be imported
         reader, writer = os.pipe()
         os.set_blocking(reader, False)
         os.set_blocking(writer, False)
@@ -68,13 +87,14 @@ class Zygote:
 
     def run(self, modules: tuple[str, ...]) -> None:
         """Serve until the worker goes away."""
-        waiting = list(modules)
-        while self.serve(timeout_seconds=0 if waiting else None):
-            if waiting:
-                warm(waiting.pop(0))
-                if not waiting:
+        self.waiting = list(modules)
+        while self.serve(timeout_seconds=0 if self.waiting else None):
+            if self.waiting:
+                warm(self.waiting.pop(0))
+                if not self.waiting:
                     gc.collect()
                     gc.freeze()  # a child that collects garbage would copy every page
+                self.fork_ready()
 
     def serve(self, timeout_seconds: float | None) -> bool:
         """Handle everything that waits; False when the worker has gone."""
@@ -90,26 +110,44 @@ class Zygote:
             timeout_seconds = 0
 
     def accept(self) -> bool:
-        """Fork a child for the next request; False at the end of the socket."""
+        """Read the next message; False at the end of the socket."""
         message, descriptors, _, _ = socket.recv_fds(self.control, 4096, 2)
         if not message:
             self.kill_children()
             return False
-        key = json.loads(message)["key"]
-        request, events = descriptors
-        parent = os.getpid()
-        pid = os.fork()
-        if pid == 0:
-            self.become_child(request, events, parent)
-        self.children[pid] = key
-        os.close(request)
-        os.close(events)
+        asked = json.loads(message)
+        if "withdraw" in asked:
+            self.withdraw(asked["withdraw"])
+        else:
+            self.requests.append(Request(asked["key"], asked["after"], *descriptors))
+            self.fork_ready()
         return True
+
+    def withdraw(self, key: str) -> None:
+        """Forget a request that has not been served yet."""
+        for request in [one for one in self.requests if one.key == key]:
+            self.requests.remove(request)
+            request.close()
+            self.report(key, -int(signal.SIGTERM))
+
+    def fork_ready(self) -> None:
+        """Fork a child for each request whose imports have been made."""
+        ready = [one for one in self.requests if one.after not in self.waiting]
+        for request in ready:
+            self.requests.remove(request)
+            parent = os.getpid()
+            pid = os.fork()
+            if pid == 0:
+                self.become_child(request.body, request.events, parent)
+            self.children[pid] = request.key
+            request.close()
 
     def become_child(self, request: int, events: int, parent: int) -> None:
         """In the forked process: let go of what is the zygote's and run the job."""
         gc.enable()
         signal.set_wakeup_fd(-1)
+        for other in self.requests:
+            other.close()
         for descriptor in (self.wakeup, self.wakeup_writer, self.control.fileno()):
             os.close(descriptor)
         with os.fdopen(request) as file:
@@ -129,8 +167,11 @@ class Zygote:
                 return
             key = self.children.pop(pid, None)
             if key is not None:
-                code = os.waitstatus_to_exitcode(status)
-                self.control.send(json.dumps({"key": key, "code": code}).encode())
+                self.report(key, os.waitstatus_to_exitcode(status))
+
+    def report(self, key: str, code: int) -> None:
+        """Tell the worker how a child ended."""
+        self.control.send(json.dumps({"key": key, "code": code}).encode())
 
     def leave(self, _number: int, _frame: Any) -> None:
         """End at once, with the children."""
@@ -156,14 +197,14 @@ def warm(module: str) -> None:
         print(f"zygote: {module} is not imported ahead ({error})", file=sys.stderr)
 
 
-def main(descriptor: int, extra: tuple[str, ...] = ()) -> None:
+def main(descriptor: int) -> None:
     """Run a zygote on an inherited socket."""
     os.environ.update({k: v for k, v in QUIET_ENVIRONMENT.items() if k not in os.environ})
     control = socket.socket(fileno=descriptor)
     os.set_inheritable(descriptor, False)
     zygote = Zygote(control)
     try:
-        zygote.run((*WARM_MODULES, *extra))
+        zygote.run(() if os.environ.get("CRUCIBLE_WARM") == "0" else WARM_MODULES)
     except (BrokenPipeError, ConnectionResetError):
         zygote.kill_children()
 
