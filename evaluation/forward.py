@@ -86,9 +86,10 @@ def window(model: PreTrainedModel, tokenizer: Any = None) -> int:
 
 
 def sliding_window(model: PreTrainedModel) -> int | None:
-    """Length of the shortest sliding attention window, None when every layer sees everything."""
+    """Length of the attention window of layers that have one, None when all see everything."""
     config = model.config.get_text_config(decoder=True)
-    size = getattr(config, "sliding_window", None)
+    sizes = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
+    size = min((size for size in sizes if size), default=None)
     if not size or getattr(config, "use_sliding_window", True) is False:
         return None
     kinds = getattr(config, "layer_types", None)

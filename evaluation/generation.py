@@ -31,12 +31,15 @@ class Prompt:
         tokens: token ids, never empty, short enough for ``max_new_tokens`` more.
         until: the answer ends before the first of these strings.
         max_new_tokens: the answer ends after so many tokens.
+        until_tokens: the answer ends before one of these tokens: stop strings that are special
+            tokens never show up in decoded text.
     """
 
     index: int
     tokens: list[int]
     until: tuple[str, ...]
     max_new_tokens: int
+    until_tokens: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,8 @@ class StopStrings:
 
     def found(self, tokens: list[int], until: Sequence[str]) -> bool:
         """Whether the decoded tokens contain a stop string that their last token completed."""
+        if not until:
+            return False
         piece = self._text(tokens[-1])
         # A replacement character is part of a letter: what it completes is known only with it.
         if not any(stop and (stop[-1] in piece or "\ufffd" in piece) for stop in until):
@@ -172,16 +177,16 @@ class GenerationEngine:
             if reason is None:
                 keep.append(i)
                 continue
-            tokens = slot.tokens[:-1] if reason == "eos" else slot.tokens
-            text = self.stops.cut(tokens, slot.prompt.until)
+            text = self.stops.cut(slot.tokens, slot.prompt.until)
             finished.append(Generated(slot.prompt.index, text, reason))
         if finished:
             batch.keep(keep)
         return finished
 
     def _reason(self, slot: _Slot) -> str | None:
-        if slot.tokens[-1] in self.eos:
-            return "eos"
+        if slot.tokens[-1] in self.eos | slot.prompt.until_tokens:
+            end = slot.tokens.pop()
+            return "eos" if end in self.eos else "until"
         if self.stops.found(slot.tokens, slot.prompt.until):
             return "until"
         return "length" if len(slot.tokens) >= slot.prompt.max_new_tokens else None

@@ -76,9 +76,11 @@ class LoglikelihoodEngine:
             EvaluationFailure: one row alone does not fit in memory.
         """
         rows = pack(queries, share=self.share, longest=self._longest(queries))
-        if self.share and not self._checked and not all(row.is_plain for row in rows):
-            self._self_check([row for row in rows if not row.is_plain])
-        if not self.share or self._slides(rows):
+        slides = self._slides(rows)
+        branching = [row for row in rows if not row.is_plain]
+        if self.share and not slides and not self._checked and branching:
+            self._self_check(branching)
+        if not self.share or slides:
             rows = pack(queries, share=False, longest=0)
             yield from self._batches(rows, prefix=0)
         else:

@@ -126,10 +126,11 @@ def _answer(
     prompt: Prompt, tokens: list[int], stops: StopStrings, eos: frozenset[int]
 ) -> Generated:
     tokens = tokens[: prompt.max_new_tokens]
-    end = next((i for i, token in enumerate(tokens) if token in eos), None)
-    if end is not None:
-        tokens = tokens[:end]
-    whole = stops.decode(tokens)
+    last = eos | prompt.until_tokens
+    end = next((i for i, token in enumerate(tokens) if token in last), None)
+    reason = "length" if end is None else "eos" if tokens[end] in eos else "until"
+    tokens = tokens[:end]
     text = stops.cut(tokens, prompt.until)
-    reason = "until" if text != whole else "length" if end is None else "eos"
+    if text != stops.decode(tokens):
+        reason = "until"
     return Generated(prompt.index, text, reason)

@@ -72,6 +72,7 @@ class Scorer(LM):
         self.window = window(model, tokenizer)
         self._device = model.device
         self._warned: set[str] = set()
+        self._special_stops: dict[tuple[str, ...], frozenset[int]] = {}
         self._tell = warn
         self._chat = ChatTemplate(tokenizer, chat_template)
         self._forward = Forward(model)
@@ -239,7 +240,18 @@ class Scorer(LM):
                 f"Some prompts leave no room for {new} new tokens in the model's window of "
                 f"{self.window}; their beginning was cut off."
             )
-        return Prompt(index, tokens[-room:] or [self.encoder.prefix_token_id], until, new)
+        tokens = tokens[-room:] or [self.encoder.prefix_token_id]
+        return Prompt(index, tokens, until, new, self._special(until))
+
+    def _special(self, until: tuple[str, ...]) -> frozenset[int]:
+        """Stop strings that are special tokens, as tokens."""
+        if until not in self._special_stops:
+            special = set(self.tokenizer.all_special_ids) | {
+                i for i, token in self.tokenizer.added_tokens_decoder.items() if token.special
+            }
+            ids = [self.tokenizer.convert_tokens_to_ids(stop) for stop in until]
+            self._special_stops[until] = frozenset(i for i in ids if i in special)
+        return self._special_stops[until]
 
     def generate_until(self, requests: list[Instance]) -> list[str]:
         """Text that continues each request's context, greedily unless its options sample."""

@@ -70,8 +70,12 @@ def load_task(suite: Suite, name: str, files: dict[str, TaskFile]) -> Any:
         return _prepare(_build(name, file, settings), settings)
     except EvaluationError:
         raise
+    except IndexError as error:
+        # The harness looks at the first letter of each choice of the first document.
+        hint = "; is a choice of its first item empty?" if "string index" in str(error) else ""
+        raise TaskError(f"it cannot be built ({_explain(error)}){hint}") from error
     except Exception as error:  # whatever a task's own code raises is that task's problem
-        raise TaskError(_explain(error)) from error
+        raise TaskError(f"it cannot be built ({_explain(error)})") from error
 
 
 def _build(name: str, file: TaskFile, settings: Settings) -> Any:
@@ -120,23 +124,32 @@ def read_json_lines(paths: list[Path]) -> list[dict[str, Any]]:
     """
     rows: list[dict[str, Any]] = []
     for path in paths:
-        text = path.read_text(encoding="utf-8")
-        if text.lstrip().startswith("["):
-            rows += json.loads(text)
-            continue
-        for number, line in enumerate(text.splitlines(), start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise TaskError(f"{path}, line {number} is not JSON ({error.msg})") from error
+        for where, row in _parse_rows(path):
             if not isinstance(row, dict):
-                raise TaskError(f"{path}, line {number} is not a JSON object")
+                raise TaskError(f"{path}, {where} is not a JSON object")
             rows.append(row)
     if not rows:
         raise TaskError(f"its data file {paths[0]} has no documents")
     return rows
+
+
+def _parse_rows(path: Path) -> Iterator[tuple[str, Any]]:
+    """(where, value) of each line, or of each entry where the file is one JSON list."""
+    text = path.read_text(encoding="utf-8")
+    try:
+        whole = json.loads(text) if text.lstrip().startswith("[") else None
+    except json.JSONDecodeError:
+        whole = None  # lines that each begin with a bracket
+    if isinstance(whole, list):
+        yield from ((f"entry {number}", row) for number, row in enumerate(whole, start=1))
+        return
+    # Not splitlines(): it also splits at separators that JSON strings may contain.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            try:
+                yield f"line {number}", json.loads(line)
+            except json.JSONDecodeError as error:
+                raise TaskError(f"{path}, line {number} is not JSON ({error.msg})") from error
 
 
 def _as_datasets(splits: dict[str, list[dict[str, Any]]]) -> Any:
