@@ -14,8 +14,8 @@ from statistics import NormalDist
 
 from db.queries import answers
 from db.queries.answers import PairedSums
-from db.queries.board import Row
-from evaluation.statistics import Difference, holm, paired_difference
+from db.queries.board import Row, Score
+from evaluation.statistics import Difference, holm, paired_difference, wilson
 
 CONFIDENCE = 0.95
 Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
@@ -187,3 +187,16 @@ def _task_difference(
         fixed=sum(i > j for i, j in zip(x, y, strict=True)),
         regressed=sum(i < j for i, j in zip(x, y, strict=True)),
     )
+
+
+def score_interval(score: Score) -> tuple[float, float] | None:
+    """95 % interval of one score: Wilson's for a share of right answers, else value ± 1.96 SE."""
+    hits = score.value * score.n
+    if score.n > 1 and abs(hits - round(hits)) < 1e-6 and 0 <= score.value <= 1:
+        # Scores of 0 and 1 alone have a standard error that their mean determines.
+        binary = sqrt(score.value * (1 - score.value) / (score.n - 1))
+        if score.stderr is None or abs(score.stderr - binary) < 0.02 * binary + 1e-6:
+            return tuple(wilson(round(hits), score.n, CONFIDENCE))
+    if score.stderr is None:
+        return None
+    return (score.value - Z * score.stderr, score.value + Z * score.stderr)

@@ -1,0 +1,139 @@
+"""Compare, first tab: headline numbers, per-task bars, and paired differences."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from db.queries.board import Row
+from jobs import comparison as compared
+from jobs.comparison import MacroDifference, TaskDifference
+from pages.components import scores_plots, scores_words
+from pages.components.problems import as_text
+from pages.components.scores_picks import Comparison
+
+VERDICT_OPTIONS = list(scores_words.VERDICTS.values())
+VERDICT_COLUMN_COLOURS = [scores_words.VERDICT_COLOURS[v] for v in VERDICT_OPTIONS]
+
+
+def headlines(comparison: Comparison) -> None:
+    """A card per model: its score, and the difference from the baseline in words."""
+    others = comparison.others
+    found = dict(
+        zip(
+            [row.key for row in others],
+            compared.macro_differences([(row, comparison.baseline) for row in others]),
+            strict=True,
+        )
+    )
+    with st.grid(len(comparison.rows), min_column_width=190):
+        for row in comparison.rows:
+            _headline(comparison, row, found.get(row.key))
+
+
+def _headline(comparison: Comparison, row: Row, difference: MacroDifference | None) -> None:
+    sure = difference is not None and difference.verdict in ("better", "worse")
+    error = scores_words.points(row.macro_stderr)
+    st.metric(
+        as_text(scores_plots.short(row.entry.name)),
+        f"{scores_words.points(row.macro)} ± {error}",
+        # A plain hyphen: Streamlit reads the direction from the sign.
+        delta=None if difference is None else f"{difference.value * scores_words.POINTS:+.1f}",
+        delta_color="normal" if sure else "off",
+        delta_arrow="auto" if sure else "off",
+        delta_description=_told(comparison, row, difference),
+        border=True,
+        height="stretch",
+        help=f"{as_text(row.entry.name)}: mean over {len(row.scores)} tasks, {row.n_items} items, "
+        "± one standard error. The difference is over the tasks shared with the baseline; in "
+        "brackets its 95 % interval from paired answers.",
+    )
+
+
+def _told(comparison: Comparison, row: Row, difference: MacroDifference | None) -> str | None:
+    if row is comparison.baseline:
+        return "baseline" if len(comparison.rows) > 1 else None
+    if difference is None:
+        return "no task in common with the baseline"
+    word = scores_words.VERDICTS[difference.verdict][2:]
+    return f"{word} ({scores_words.interval(difference.low, difference.high)})"
+
+
+def draw(comparison: Comparison) -> None:
+    """Bars with intervals, then the table of differences."""
+    if not comparison.tasks:
+        st.info("None of these models has a score on this suite.")
+        return
+    st.plotly_chart(
+        scores_plots.task_bars(comparison.tasks, comparison.rows),
+        key="task_bars",
+        config=scores_plots.CONFIG,
+        alt="Score of each model on each task, grouped by domain, with 95 % intervals",
+    )
+    st.caption("95 % intervals of single scores (Wilson's for right or wrong). Whether two models "
+               "differ is decided below, from the same items: single intervals overlap more "
+               "often than differences are noise.")  # fmt: skip
+    for row in comparison.others:
+        differences = compared.task_differences(row, comparison.baseline)
+        if differences:
+            _table(comparison, row, differences)
+    if comparison.others:
+        st.caption("p: exact McNemar test on right or wrong answers, paired bootstrap on other "
+                   "scores; corrected by Holm over the tasks of one table. Better or worse where "
+                   "the corrected p is below 0.05, noise otherwise.")  # fmt: skip
+
+
+def _table(comparison: Comparison, row: Row, differences: list[TaskDifference]) -> None:
+    data = frame(differences)
+    with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="left"):
+        st.markdown(
+            f"**{as_text(row.entry.name)}** against {as_text(comparison.baseline.entry.name)}"
+        )
+        st.download_button(
+            "CSV", lambda: data.to_csv(index=False), f"differences-{row.entry.id}.csv", "text/csv",
+            key=f"csv-{row.key}", on_click="ignore", type="tertiary", icon=":material/download:",
+        )  # fmt: skip
+    c = st.column_config
+    st.dataframe(
+        data,
+        hide_index=True,
+        key=f"differences-{row.key}",
+        height="content",
+        column_order=["Task", "Domain", "Score", "Baseline", "Δ", "95 % interval", "Verdict",
+                      "p", "p (Holm)", "Fixed", "Regressed", "Items"],
+        column_config={
+            "Task": c.TextColumn(pinned=True),
+            "Score": c.NumberColumn(format="%.1f", width=60),
+            "Baseline": c.NumberColumn(format="%.1f", width=75),
+            "Δ": c.NumberColumn(format="%+.1f", width=60),
+            "Verdict": c.MultiselectColumn(
+                options=VERDICT_OPTIONS, color=VERDICT_COLUMN_COLOURS, width=100
+            ),
+            "p": c.NumberColumn(format="%.2g", width=75),
+            "p (Holm)": c.NumberColumn(format="%.2g", width=80),
+            "Fixed": c.NumberColumn(help="Items that only this model gets right.", width=60),
+            "Regressed": c.NumberColumn(help="Items that only the baseline gets right.", width=85),
+            "Items": c.NumberColumn(help="Items both answered.", width=60),
+        },
+        alt=f"Differences of {row.entry.name} from {comparison.baseline.entry.name} by task",
+    )  # fmt: skip
+
+
+def frame(differences: list[TaskDifference]) -> pd.DataFrame:
+    """The differences in points, a row per task."""
+    return pd.DataFrame(
+        {
+            "Task": [d.task for d in differences],
+            "Domain": [d.domain for d in differences],
+            "Score": [d.score * scores_words.POINTS for d in differences],
+            "Baseline": [d.baseline * scores_words.POINTS for d in differences],
+            "Δ": [d.difference * scores_words.POINTS for d in differences],
+            "95 % interval": [scores_words.interval(d.low, d.high) for d in differences],
+            "Verdict": [[scores_words.VERDICTS[d.verdict]] for d in differences],
+            "p": [d.p for d in differences],
+            "p (Holm)": [d.p_holm for d in differences],
+            "Fixed": [d.fixed for d in differences],
+            "Regressed": [d.regressed for d in differences],
+            "Items": [d.n for d in differences],
+        }
+    )

@@ -1,0 +1,49 @@
+"""Which suite a page is about, and what its file says a complete row must have."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from db.queries import leaderboard
+from db.queries.board import Board
+from evaluation.errors import SuiteError
+from evaluation.suites import list_suites
+
+
+def pick() -> Board | None:
+    """The suite's selector and its board; None when nothing was ever scored."""
+    names = leaderboard.suites_with_scores()
+    if not names:
+        return None
+    titles = shipped_titles()
+    suite = st.selectbox(
+        "Suite", names, key="suite", bind="query-params", width=220,
+        help="\n\n".join(f"**{titles[n]}**" for n in names if n in titles) or None,
+    )  # fmt: skip
+    return board(suite)
+
+
+def board(suite: str) -> Board:
+    """The board of a suite, complete rows being those that have every task of its file."""
+    tasks = shipped_tasks().get(suite)
+    found = leaderboard.board(suite, tasks)
+    # A file that was rewritten since must not hide every score there is.
+    return found if found.rows or tasks is None else leaderboard.board(suite)
+
+
+@st.cache_data(ttl=60, max_entries=1, show_spinner=False)
+def shipped_tasks() -> dict[str, dict[str, str]]:
+    """Suite -> task -> domain, in the order of the suite's file; empty if a file is broken."""
+    try:
+        return {s.name: {t: s.domain(t) for t in s.tasks} for s in list_suites()}
+    except SuiteError:
+        return {}
+
+
+@st.cache_data(ttl=60, max_entries=1, show_spinner=False)
+def shipped_titles() -> dict[str, str]:
+    """Suite -> its title."""
+    try:
+        return {s.name: s.title for s in list_suites()}
+    except SuiteError:
+        return {}
