@@ -83,8 +83,9 @@ def emit_error(events: int, stage: str, error: BaseException) -> int:
         print(text, file=sys.stderr)
     else:
         traceback.print_exception(error)
-    emit(events, {"kind": "error", "text": text})
-    return int(getattr(error, "exit_code", 1))
+    code = int(getattr(error, "exit_code", 1))
+    emit(events, {"kind": "error", "text": text, "exit_code": code})
+    return code
 
 
 def sentence(stage: str, error: BaseException) -> str:

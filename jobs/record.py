@@ -32,6 +32,7 @@ class Recorder:
         self.claim = claim
         self.result: dict[str, Any] | None = None
         self.error: str | None = None
+        self.exit_code = 1
         self.ended = False
         self.last_write = 0.0
         self._stage = ""
@@ -57,6 +58,7 @@ class Recorder:
                 self.result = {key: value for key, value in event.items() if key != "kind"}
             case "error":
                 self.error = str(event["text"])
+                self.exit_code = int(event.get("exit_code", 1))
             case "end":
                 self.ended = True
 

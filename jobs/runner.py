@@ -162,6 +162,8 @@ class Runner:
         self._read(run)
         try:
             self._record(run)
+            # All is said and the pipe is closed: no need to wait until the end is reported.
+            ended = ended or (run.end_of_events and run.recorder.ended)
             run.recorder.flush()
             if run.kill_at is not None and time.monotonic() >= run.kill_at:
                 run.child.send(signal.SIGKILL)
@@ -203,8 +205,7 @@ class Runner:
 
     def _conclude(self, run: Run) -> None:
         """The process has ended and its events are recorded: decide what becomes of the job."""
-        code, recorder = run.child.code, run.recorder
-        assert code is not None
+        code, recorder = run.child.code or 0, run.recorder
         if run.stopping == "fenced":
             return
         if recorder.ended and recorder.error is None:
@@ -216,7 +217,8 @@ class Runner:
         elif run.stopping == "release":
             queue.release(run.claim)
         elif recorder.error is not None:
-            queue.finish(run.claim, "failed", error=recorder.error)
+            why = {"exit_code": recorder.exit_code}
+            queue.finish(run.claim, "failed", error=recorder.error, result=why)
         elif code < 0:
             self._note(run, died_of(code))
             queue.died(run.claim, died_of(code))

@@ -31,12 +31,15 @@ def run(spec: dict[str, Any]) -> Iterator[Event]:
         yield {"kind": "stage", "stage": f"Already merged: “{before['name']}” is used again"}
         yield {"kind": "result", "model": before["name"], "out": before["source"], "reused": True}
         return
+    out = Path(spec["out"])
+    result: Event = {"path": str(out), "recipe_hash": recipe.hash}
+    # An earlier attempt may have been killed between finishing the folder and saying so.
+    finished = _made_by(out) == recipe.hash
     threads = use_threads(folders.values())
-    result: Event = {}
     merging = merge_to_folder(
-        recipe, folders, Path(spec["out"]), device=spec.get("device", "auto"), threads=threads
+        recipe, folders, out, device=spec.get("device", "auto"), threads=threads
     )
-    for event in merging:
+    for event in () if finished else merging:
         if event.get("kind") == "result":
             result = event
         else:
@@ -48,7 +51,7 @@ def run(spec: dict[str, Any]) -> Iterator[Event]:
         "source": spec["out"],
         "recipe_yaml": recipe.to_yaml(),
         "rows": spec["rows"],
-        **describe(Path(spec["out"])),
+        **describe(out),
     }
     yield {**result, "kind": "result", "model": spec["name"], "out": spec["out"]}
 
@@ -56,3 +59,14 @@ def run(spec: dict[str, Any]) -> Iterator[Event]:
 def _is_there(before: dict[str, str]) -> bool:
     folder = Path(before["source"])
     return folder.is_dir() and signature(folder) == before["signature"]
+
+
+def _made_by(folder: Path) -> str | None:
+    """Hash of the recipe that a finished merge's folder was made by."""
+    from merging.errors import RecipeError
+    from merging.recipe import Recipe
+
+    try:
+        return Recipe.from_yaml((folder / "recipe.yaml").read_text(encoding="utf-8")).hash
+    except (OSError, UnicodeDecodeError, RecipeError):
+        return None

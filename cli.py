@@ -1,0 +1,224 @@
+"""Crucible in a terminal: `python cli.py --help`. The same core as the app, the same database."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Build, benchmark and compare merges of language models.",
+)
+sandbox = typer.Typer(no_args_is_help=True, help="The shipped family of tiny models.")
+app.add_typer(sandbox, name="sandbox")
+
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Json = Annotated[Path | None, typer.Option("--json", help="Also write JSON to this file.")]
+
+
+@app.command()
+def quickstart(json: Json = None) -> None:
+    """Merge finance + instruct - base, benchmark it and its parents, print the leaderboard."""
+    from jobs import quickstart as example
+    from jobs import report, terminal
+
+    terminal.check_json(json)
+    started = time.monotonic()
+    group = example.submit()
+    rows = terminal.run_group(group, slots=2)
+    names = terminal.scored_models(rows)
+    data = report.of_models(example.SUITE, names)
+    terminal.print_leaderboard(data)
+    terminal.write_json(json, data)
+    if all((row.result or {}).get("reused") for row in rows):
+        terminal.say("Everything was there already: the merge and its scores were used again.")
+    terminal.say(f"Done in {time.monotonic() - started:.0f} s.")
+    terminal.say("Next: `streamlit run app.py` to compare them, read the answers and chat.")
+
+
+@app.command()
+def merge(recipe: Path, out: Path, device: Device = "auto") -> None:
+    """Merge by a recipe file into a new folder."""
+    from jobs import direct, terminal
+
+    result = terminal.show_events(direct.merge(str(recipe), out, device=device))
+    name = f", registered as {result['name']}" if result.get("name") else ""
+    terminal.say(f"Merged into {out}{name} in {float(result.get('seconds', 0)):.1f} s.")
+
+
+@app.command()
+def evaluate(
+    models: Annotated[
+        list[str], typer.Argument(help="Registered names, folders, Hub ids or recipe files.")
+    ],
+    suite: Annotated[str, typer.Option(help="Name of a suite, or path of its file.")],
+    limit: Annotated[int | None, typer.Option(help="Only the first N items of each task.")] = None,
+    device: Device = "auto",
+    json: Json = None,
+) -> None:
+    """Score models on a suite. A recipe file is merged in memory, nothing is written."""
+    from jobs import api, registry, report, terminal
+
+    terminal.check_json(json)
+    registry.ensure_sandbox()
+    group = api.benchmark(models, suite, limit=limit, device=device)
+    rows = terminal.run_group(group)
+    data = report.of_models(suite, terminal.scored_models(rows), limit=limit)
+    terminal.print_leaderboard(data)
+    terminal.write_json(json, data)
+
+
+@app.command()
+def leaderboard(
+    suite: Annotated[str | None, typer.Option(help="Default: the suite used last.")] = None,
+    json: Json = None,
+) -> None:
+    """Print every model's scores on a suite, with the difference to its best parent."""
+    from jobs import report, terminal
+
+    terminal.check_json(json)
+    data = report.leaderboard(suite)
+    terminal.print_leaderboard(data)
+    terminal.write_json(json, data)
+
+
+@app.command()
+def models(json: Json = None) -> None:
+    """List the registered models."""
+    from db.queries import models as rows
+    from jobs import registry, terminal
+
+    terminal.check_json(json)
+    registry.ensure_sandbox()
+    terminal.print_models(rows.models())
+    terminal.write_json(json, terminal.models_data(rows.models()))
+
+
+@app.command()
+def methods(json: Json = None) -> None:
+    """List the merge methods with their options."""
+    from jobs import terminal
+
+    terminal.check_json(json)
+    data = terminal.methods_data()
+    terminal.print_methods(data)
+    terminal.write_json(json, data)
+
+
+@app.command()
+def suites(json: Json = None) -> None:
+    """List the benchmark suites."""
+    from jobs import terminal
+
+    terminal.check_json(json)
+    data = terminal.suites_data()
+    terminal.print_suites(data)
+    terminal.write_json(json, data)
+
+
+@app.command()
+def jobs(limit: Annotated[int, typer.Option(help="How many, newest first.")] = 20) -> None:
+    """List the newest jobs: what waits, runs, is done or has failed."""
+    from db.queries import jobs as rows
+    from jobs import terminal
+
+    terminal.print_jobs(rows.recent(limit))
+
+
+@app.command()
+def cancel(job: int) -> None:
+    """Cancel a waiting or running job by its number."""
+    from jobs import api, terminal
+    from jobs.errors import JobError
+
+    if not api.cancel(job):
+        raise JobError(f"There is no waiting or running job {job}.")
+    terminal.say(f"Job {job} is being cancelled.")
+
+
+@app.command()
+def worker() -> None:
+    """Run queued jobs until stopped (Ctrl+C puts what runs back into the queue)."""
+    from jobs.worker import Worker
+
+    Worker().run()
+
+
+@sandbox.command()
+def build(
+    out: Annotated[Path | None, typer.Option(help="Folder; default the shipped one.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Another seed makes another world.")] = None,
+) -> None:
+    """Train the sandbox family from nothing. Takes half an hour or more on two cores."""
+    from jobs import direct, terminal
+
+    result = terminal.show_events(direct.build_sandbox(out, seed))
+    terminal.say(f"Trained {len(result.get('models', {}))} models into {result.get('out')}.")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; every error is one sentence on standard error.
+
+    Returns:
+        0 done, 1 a failure, 2 wrong input, 130 interrupted.
+    """
+    try:
+        code = app(args=arguments, standalone_mode=False, prog_name="python cli.py")
+        return code if isinstance(code, int) else 0
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("Interrupted.", 130)
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if os.environ.get("CRUCIBLE_DEBUG") == "1":
+            raise
+        return _fail(*_told(error))
+
+
+def _told(error: Exception) -> tuple[str, int]:
+    """An exception as one sentence, and the exit code."""
+    wording: Callable[[], str] | None = getattr(error, "format_message", None)
+    if wording is not None:  # of the command line itself: an unknown option, a missing argument
+        return f"{wording()} Try `python cli.py --help`.", 2
+    if hasattr(error, "exit_code"):
+        return str(error), int(error.exit_code)
+    return _unexpected(error), 1
+
+
+def _unexpected(error: Exception) -> str:
+    """Put the traceback into a log and say where it is."""
+    import traceback
+
+    first_line = (str(error).strip().splitlines() or ["no message"])[0]
+    text = f"Unexpected {type(error).__name__}: {first_line}."
+    try:
+        from db import settings
+
+        log = settings.logs_folder() / "cli.log"
+        with log.open("a", encoding="utf-8") as file:
+            file.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} {sys.argv[1:]}\n")
+            traceback.print_exception(error, file=file)
+        return f"{text} The details are in {log}."
+    except Exception:
+        return f"{text} Set CRUCIBLE_DEBUG=1 to see the details."
+
+
+def _fail(sentence: str, code: int) -> int:
+    print(sentence, file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

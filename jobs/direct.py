@@ -1,0 +1,70 @@
+"""What the terminal does in its own process, without the queue: a merge to a folder, a training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from db.errors import DatabaseError
+from jobs import recipes, registry
+from jobs.errors import JobError
+from jobs.kinds import Event
+from jobs.kinds.parents import locate
+from jobs.kinds.threads import use_threads
+
+
+def merge(recipe_file: str, out: Path, *, device: str = "auto") -> Iterator[Event]:
+    """Merge a recipe file into a folder.
+
+    Args:
+        recipe_file: path of the YAML file.
+        out: folder to make.
+        device: "auto", "cpu" or "cuda".
+
+    Yields:
+        The engine's events; the last one is the result, with the registered `name`.
+
+    Raises:
+        RecipeError, ModelError, HubError, MergeFailure, JobError: in one sentence.
+    """
+    recipe = recipes.parse(recipes.read_recipe(recipe_file))
+    recipes.check_device(device)
+    registry.ensure_sandbox()
+    known = registry.names()
+    sources = {ref: known.get(ref) or _source(ref) for ref in recipe.references}
+    spec = {"recipe": recipe.to_yaml(), "sources": sources, "known": registry.fingerprints()}
+    pinned, folders = yield from locate(spec)
+    from merging.engine import merge_to_folder
+
+    threads = use_threads(folders.values())
+    result: Event = {}
+    for event in merge_to_folder(pinned, folders, out, device=device, threads=threads):
+        if event.get("kind") == "result":
+            result = event
+        else:
+            yield event
+    try:
+        model_id = registry.register_model(str(out.absolute()))
+        result["name"] = recipes.get(model_id).name
+    except (DatabaseError, JobError) as error:
+        yield {"kind": "warning", "text": f"The merge is written, but not registered: {error}"}
+    yield result
+
+
+def build_sandbox(out: Path | None, seed: int | None) -> Iterator[Event]:
+    """Train the sandbox family; see `training.family.build_family`."""
+    from jobs.kinds.sandbox import run
+
+    yield from run({"out": str(out.absolute()) if out else None, "seed": seed})
+    if out is None:
+        registry.ensure_sandbox()
+
+
+def _source(ref: str) -> str:
+    """A folder's absolute path, or the Hub id as it is."""
+    path = Path(ref).expanduser()
+    if path.exists():
+        return str(path.absolute())
+    if registry.HUB_ID.match(ref):
+        return ref
+    raise JobError(registry.missing(ref))

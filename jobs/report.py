@@ -1,0 +1,148 @@
+"""Scores as plain data, for the terminal's tables and its JSON files."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from db.queries.board import Board, Row
+from db.queries.leaderboard import board, suites_with_scores
+from jobs.comparison import macro_differences
+from jobs.errors import JobError
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+def suite_board(suite: str | None) -> Board:
+    """The board of a suite; of the one used last when none is named.
+
+    Raises:
+        SuiteError: there is no such suite, and nothing was scored under that name.
+    """
+    from evaluation.errors import SuiteError
+    from evaluation.suites import load_suite
+
+    used = suites_with_scores()
+    name = suite or next(iter(used), "sandbox")
+    try:
+        loaded = load_suite(name)
+    except SuiteError:
+        if name not in used:
+            raise
+        return board(name)  # its file is gone, its scores are not
+    return board(loaded.name, {task: loaded.domain(task) for task in loaded.tasks})
+
+
+def leaderboard(suite: str | None = None) -> dict[str, Any]:
+    """Every row of a suite, the best macro score first.
+
+    Raises:
+        SuiteError: there is no such suite.
+    """
+    made = suite_board(suite)
+    rows = [row for row in made.rows if not row.entry.archived]
+    return as_data(made, sorted(rows, key=lambda row: (-len(row.scores), -row.macro)))
+
+
+def of_models(suite: str, names: Sequence[str], *, limit: int | None = None) -> dict[str, Any]:
+    """The rows of some models under the configuration that was asked for, in their order.
+
+    Args:
+        suite: name or path.
+        names: registered names.
+        limit: items per task of the run.
+
+    Raises:
+        JobError: none of them has a score.
+    """
+    made = suite_board(suite)
+    wanted = _hashes(suite, limit)
+    found = [_best(made, name, wanted) for name in names]
+    rows = [row for row in found if row is not None]
+    if not rows:
+        raise JobError("None of the models has a score: every task failed.", exit_code=1)
+    return as_data(made, rows)
+
+
+def as_data(made: Board, rows: Sequence[Row]) -> dict[str, Any]:
+    """Rows of a board as JSON-able data; documented in docs/cli.md."""
+    bests = [made.best_parent(row) for row in rows]
+    pairs = [(row, best) for row, best in zip(rows, bests, strict=True) if best is not None]
+    differences = iter(macro_differences(pairs))
+    models = []
+    for row, best in zip(rows, bests, strict=True):
+        difference = next(differences) if best is not None else None
+        data = _row(made, row)
+        data["best_parent"] = best and {
+            "model": best.entry.name,
+            "difference": difference and difference.value,
+            "low": difference and difference.low,
+            "high": difference and difference.high,
+            "verdict": difference.verdict if difference else "unknown",
+        }
+        models.append(data)
+    return {"suite": made.suite, "tasks": dict(made.tasks), "models": models}
+
+
+def _row(made: Board, row: Row) -> dict[str, Any]:
+    missing = row.missing(made.tasks)
+    return {
+        "model": row.entry.name,
+        "role": row.entry.role,
+        "method": row.entry.method,
+        "fingerprint": row.fingerprint,
+        "outdated": row.is_outdated,
+        "configuration": row.configuration,
+        "macro": row.macro,
+        "macro_stderr": row.macro_stderr,
+        "n_items": row.n_items,
+        "complete": not missing,
+        "missing": list(missing),
+        "domains": row.domains,
+        "scores": {
+            task: {
+                "metric": score.metric,
+                "value": score.value,
+                "stderr": score.stderr,
+                "n": score.n,
+                "config_hash": score.config_hash,
+                "prompts_hash": score.prompts_hash,
+            }
+            for task, score in row.scores.items()
+        },
+        "parents": [
+            {
+                "model": made.entries[one.model_id].name,
+                "role": one.role,
+                "weight": one.weight,
+            }
+            for one in row.entry.parents
+            if one.model_id in made.entries
+        ],
+    }
+
+
+def _best(made: Board, name: str, wanted: Collection[str]) -> Row | None:
+    """The row of a model that has most scores under the configurations wanted."""
+    rows = [row for row in made.rows if row.entry.name == name]
+    return max(
+        rows,
+        key=lambda row: (
+            sum(score.config_hash in wanted for score in row.scores.values()),
+            not row.is_outdated,
+            row.scored,
+        ),
+        default=None,
+    )
+
+
+def _hashes(suite: str, limit: int | None) -> set[str]:
+    from evaluation.configs import config_hash, task_configs
+    from evaluation.suites import load_suite
+
+    loaded = load_suite(suite)
+    return {
+        config_hash(config)
+        for dtype in DTYPES
+        for config in task_configs(loaded, limit, dtype).values()
+    }
