@@ -48,7 +48,7 @@ def _load_from_address() -> None:
             if row is None or not row.recipe_yaml:
                 st.warning("The link names no merge with a recipe; this is your last draft.")
             else:
-                recipe_yaml.load(row.recipe_yaml, name="")
+                recipe_yaml.load(row.recipe_yaml, clone=True)
         elif key is not None:
             found = gallery.example(key)
             if found is None:

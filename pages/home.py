@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from db.queries import leaderboard
 from db.queries import models as model_rows
-from db.queries.board import Board, Row
+from db.queries.board import Board
 from db.queries.models import ModelRow
-from pages.components import example, gallery, links, problems, words
+from pages.components import example, gallery, links, problems, score_card, words
 
 RECENT = 6
 
@@ -46,7 +45,7 @@ def _hero(*, first_time: bool) -> None:
 def _recent(merges: list[ModelRow]) -> None:
     """A card for each of the newest merges, with its score against the best parent's."""
     st.subheader("Recent merges", anchor=False)
-    boards = [leaderboard.board(suite) for suite in leaderboard.suites_with_scores()]
+    boards = score_card.boards()
     newest = sorted(merges, key=lambda row: -row.created)[:RECENT]
     for start in range(0, len(newest), 3):
         for column, row in zip(st.columns(3), newest[start : start + 3], strict=False):
@@ -56,40 +55,17 @@ def _recent(merges: list[ModelRow]) -> None:
 
 def _card(row: ModelRow, boards: list[Board]) -> None:
     with st.container(border=True, gap="small", height="stretch"):
-        found = [(board, scored) for board in boards for scored in board.rows_of(row.id)]
+        found = score_card.newest(row.id, boards)
         if found:
-            board, scored = max(found, key=lambda pair: pair[1].scored)
-            _score(row, board, scored)
+            score_card.figure(row.name, *found)
         else:
             st.metric(problems.as_text(row.name), "not scored")
         st.caption(f"{row.method or 'merge'} · {words.ago(row.created)}")
         with st.container(horizontal=True, gap="small"):
             links.link("model", "Open", icon=":material/deployed_code:", id=row.id)
             links.link("chat", "Chat", icon=":material/forum:", model=row.name)
-            if found and row.parents:
-                ids = [row.id, *dict.fromkeys(parent.model_id for parent in row.parents)]
-                links.link(
-                    "compare",
-                    "Compare",
-                    icon=":material/compare_arrows:",
-                    ids=",".join(map(str, ids[:6])),
-                    suite=board.suite,
-                )
-
-
-def _score(row: ModelRow, board: Board, scored: Row) -> None:
-    best = board.best_parent(scored)
-    gap = scored.difference(best) if best else None
-    missing = len(scored.missing(board.tasks))
-    st.metric(
-        problems.as_text(row.name),
-        f"{100 * scored.macro:.1f} %",
-        delta=None if gap is None else f"{100 * gap:+.1f} points",
-        delta_description=f"vs {problems.as_text(best.entry.name)}" if best else None,
-        help=f"Mean over {words.plural(len(scored.scores), 'task')} of the suite {board.suite}; "
-        "the difference is to the best parent, on the tasks that both have."
-        + (f" {words.plural(missing, 'task')} missing so far." if missing else ""),
-    )
+            if found:
+                score_card.compare_link(row, "Compare", found[0])
 
 
 def _numbers(models: list[ModelRow], merges: list[ModelRow]) -> None:

@@ -8,7 +8,7 @@ from db.queries import jobs as job_rows
 from db.queries import models as model_rows
 from db.queries.jobs import JobRow
 from jobs import api
-from pages.components import job_view, links, problems, words
+from pages.components import job_view, links, problems, score_card, words
 
 POLL_SECONDS = 1.0
 LOG_LINES = 200
@@ -91,7 +91,7 @@ def _job(row: JobRow, *, alone: bool) -> None:
             job_view.actions(row, "detail")
         if row.state == "running":
             job_view.progress(row)
-        elif row.stage and row.state == "done":
+        elif (row.result or {}).get("reused"):
             st.caption(problems.as_text(row.stage))
         if row.error:
             st.error(problems.as_text(row.error), icon=":material/error:")
@@ -111,29 +111,37 @@ def _log(row: JobRow) -> None:
 
 
 def _results(rows: list[JobRow]) -> None:
-    """Where the results of what is done can be looked at."""
-    merges = [_merged(row) for row in rows if row.kind == "merge" and row.state == "done"]
-    scored = [row for row in rows if row.kind == "evaluate" and row.state == "done"]
-    names = [name for name in merges if name]
-    if not names and not scored:
+    """What came out so far, and where to look at it."""
+    ids = {
+        int(row.result["model_id"]): row
+        for row in rows
+        if row.state == "done" and row.result and row.result.get("model_id")
+    }
+    found = [row for row in map(model_rows.model, ids) if row]
+    if not found:
         return
     st.subheader("Results", anchor=False)
+    _figures([row.id for row in found if ids[row.id].kind == "evaluate"])
     with st.container(horizontal=True, gap="medium"):
-        for name in names:
-            row = model_rows.model(name)
-            if row:
-                links.link("model", f"Model {name}", icon=":material/deployed_code:", id=row.id)
-                links.link("chat", "Chat with it", icon=":material/forum:", model=name)
+        for merge in [row for row in found if row.is_merge]:
+            links.link("model", f"Model {merge.name}", icon=":material/deployed_code:", id=merge.id)
+            links.link("chat", "Chat with it", icon=":material/forum:", model=merge.name)
+            score_card.compare_link(merge, "Compare with its parents")
+        scored = [row for row in rows if row.kind == "evaluate" and row.state == "done"]
         if scored:
-            suite = str(scored[0].spec.get("suite", ""))
+            suite = str(scored[0].spec.get("suite_name") or scored[0].spec.get("suite") or "")
             links.link("leaderboard", "Leaderboard", icon=":material/leaderboard:", suite=suite)
 
 
-def _merged(row: JobRow) -> str | None:
-    """Name of the model that a merge job made."""
-    result = row.result or {}
-    found = result.get("name") or result.get("model") or row.spec.get("name")
-    return str(found) if found else None
+def _figures(model_ids: list[int]) -> None:
+    """Mean score of every model that has been scored by now."""
+    boards = score_card.boards() if model_ids else []
+    found = [(number, score_card.newest(number, boards)) for number in model_ids]
+    shown = [pair for _, pair in found if pair]
+    for start in range(0, len(shown), 4):
+        for column, (board, scored) in zip(st.columns(4), shown[start : start + 4], strict=False):
+            with column:
+                score_card.figure(scored.entry.name, board, scored)
 
 
 main()

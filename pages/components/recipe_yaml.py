@@ -37,15 +37,19 @@ def draw(recipe: Recipe | None) -> None:
     _files(recipe, text)
 
 
-def load(text: str | bytes, *, name: str | None = None) -> None:
+def load(text: str | bytes, *, clone: bool = False) -> None:
     """Put a recipe into the form.
+
+    Args:
+        text: the recipe's YAML.
+        clone: leave the name and the fingerprints out: what is built from a clone gets its own.
 
     Raises:
         RecipeError: one sentence; the form stays as it was.
     """
     draft = Draft.from_recipe(Recipe.from_yaml(text))
-    if name is not None:
-        draft.name = name
+    if clone:
+        draft.name, draft.pins = "", {}
     recipe_form.put(draft)
     st.session_state[PROBLEM] = None
 
