@@ -16,8 +16,8 @@ from pydantic import Field
 from merging import recipe_errors
 from merging.errors import RecipeError
 from merging.methods import Method, get_method
+from merging.recipe_checks import check_models, complete_options
 from merging.recipe_text import read_yaml, write_yaml
-from merging.wording import in_words
 
 Role = Literal["expert", "instruct"]
 Dtype = Literal["bfloat16", "float16", "float32"]
@@ -105,7 +105,7 @@ class Recipe(_Strict):
         method = get_method(self.method)
         # frozen for everybody else: the validator alone fills the defaults in
         object.__setattr__(self, "options", complete_options(method, self.options))
-        _check_models(self, method)
+        check_models(self, method)
         if method.check is not None:
             weights = [constituent.weight for constituent in self.models]
             problem = method.check(weights, **self.options)
@@ -243,68 +243,6 @@ class Recipe(_Strict):
 
     def _donor(self, policy: str) -> str:
         return self.identity(policy) if policy in self.references else policy
-
-
-def complete_options(method: Method, given: Mapping[str, Any]) -> dict[str, Any]:
-    """A method's options, checked, with the defaults filled in.
-
-    Raises:
-        RecipeError: an unknown option or a value that is not allowed.
-    """
-    fields = {field.name: field for field in method.fields()}
-    try:
-        return method.options(**given).model_dump()
-    except pydantic.ValidationError as error:
-        limits = {
-            name: recipe_errors.range_in_words(field.minimum, field.maximum)
-            for name, field in fields.items()
-        }
-        text = recipe_errors.sentence(
-            error, what=f"option of {method.name}", known=fields, limits=limits
-        )
-        raise RecipeError(text) from None
-
-
-def _check_models(recipe: Recipe, method: Method) -> None:
-    """Base, count and roles against what the method needs."""
-    if method.needs_base == "required" and recipe.base is None:
-        raise RecipeError(f'{method.name} needs a base: add "base: MODEL" to the recipe.')
-    if method.needs_base == "forbidden" and recipe.base is not None:
-        raise RecipeError(
-            f'{method.name} takes no base: move "{recipe.base}" to the models, or leave it out.'
-        )
-    count, most = len(recipe.models), method.max_models
-    if count < method.min_models or (most is not None and count > most):
-        wanted = (
-            str(method.min_models)
-            if method.min_models == most
-            else f"at least {method.min_models}"
-            if most is None
-            else f"{method.min_models} to {most}"
-        )
-        beside = " besides the base" if method.needs_base == "required" else ""
-        raise RecipeError(f"{method.name} takes {wanted} model(s){beside}; the recipe has {count}.")
-    roles = [constituent.role for constituent in recipe.models]
-    if method.roles and sorted(roles) != sorted(method.roles):
-        raise RecipeError(
-            f"{method.name} takes one model of each role {in_words(method.roles)}; the recipe "
-            f"has {in_words(roles)}."
-        )
-    for name in ("tokenizer", "chat_template"):
-        _check_donor(recipe, name, getattr(recipe, name), roles)
-
-
-def _check_donor(recipe: Recipe, name: str, policy: str, roles: list[Role]) -> None:
-    """A tokenizer or template can only come from a model of the recipe."""
-    allowed = ["auto", *recipe.references]
-    if name == "chat_template":
-        allowed.append("none")
-    if recipe.base is not None:
-        allowed.append("base")
-    if "instruct" in roles:
-        allowed.append("instruct")
-    if policy not in allowed:
-        raise RecipeError(f'{name} is "{policy}"; allowed is {in_words(allowed)}.')
 
 
 def _explain(error: pydantic.ValidationError) -> str:

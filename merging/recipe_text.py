@@ -35,13 +35,16 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
         for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise RecipeError(
+                    f"A key of the recipe in line {key_node.start_mark.line + 1} is not a word."
+                )
             if key_node.value in seen:
                 raise RecipeError(
                     f'"{key_node.value}" appears twice in the recipe, the second time in line '
                     f"{key_node.start_mark.line + 1}. Keep one of them."
                 )
-            if isinstance(key_node, yaml.ScalarNode):
-                seen.add(key_node.value)
+            seen.add(key_node.value)
         return super().construct_mapping(node, deep=deep)
 
 

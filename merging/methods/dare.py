@@ -55,14 +55,12 @@ def _factors(whole: WholeTensor, *, density: float, rescale: str, **_: Any) -> l
     return factors
 
 
-def _dropped(
-    deltas: Sequence[Tensor], draws: Draws, density: float, factors: Sequence[float]
-) -> list[Tensor]:
-    """The task vectors `[n]` with entries dropped and the rest rescaled."""
+def _kept(deltas: Sequence[Tensor], draws: Draws, density: float) -> list[Tensor]:
+    """The task vectors `[n]` with entries dropped, not rescaled yet."""
     import torch
 
     return [
-        torch.where(draws.kept(model, density, delta), delta * factors[model], 0.0)
+        torch.where(draws.kept(model, density, delta), delta, 0.0)
         for model, delta in enumerate(deltas)
     ]
 
@@ -86,10 +84,10 @@ def dare_linear(
     Formula: m_i ~ Bernoulli(d); theta_0 + lambda sum_i w_i m_i tau_i / d. arXiv:2311.03099. The
     masks belong to (seed, model, tensor): neither the order nor another model changes them.
     """
-    dropped = _dropped(deltas, draws, density, statistics)
-    merged = dropped[0] * weights[0]
-    for delta, weight in zip(dropped[1:], weights[1:], strict=True):
-        merged += delta * weight
+    kept = _kept(deltas, draws, density)
+    merged = kept[0] * (weights[0] * statistics[0])
+    for delta, weight, factor in zip(kept[1:], weights[1:], statistics[1:], strict=True):
+        merged += delta * (weight * factor)
     merged *= scale
     merged += base
     return merged
@@ -117,8 +115,12 @@ def dare_ties(
     * (weighted mean of the agreeing tau_i'). arXiv:2311.03099 with arXiv:2306.01708. mergekit's
     form is rescale = l1, election_weights = true, normalize = false.
     """
-    dropped = _dropped(deltas, draws, density, statistics)
-    merged = elect(dropped, weights, election_weights=election_weights, normalize=normalize)
-    merged *= scale
+    kept = _kept(deltas, draws, density)
+    common = statistics[0] if len(set(statistics)) == 1 else 1.0
+    if common != statistics[0]:
+        kept = [delta * factor for delta, factor in zip(kept, statistics, strict=True)]
+    # a factor that all share is applied afterwards: changes that cancel exactly still do then
+    merged = elect(kept, weights, election_weights=election_weights, normalize=normalize)
+    merged *= common * scale
     merged += base
     return merged

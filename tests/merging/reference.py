@@ -1,0 +1,111 @@
+"""The methods again, written independently: plain numpy in float64, whole tensors, by sorting."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+def linear(base: Array | None, models: Sequence[Array], weights: Sequence[float]) -> Array:
+    return np.average(np.stack(models), axis=0, weights=weights)
+
+
+def slerp(
+    base: Array | None, models: Sequence[Array], weights: Sequence[float], t: float = 0.5
+) -> Array:
+    a, b = (model.ravel() for model in models)
+    cosine = a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+    if abs(cosine) > 0.9995:
+        return (1 - t) * models[0] + t * models[1]
+    angle = np.arccos(cosine)
+    return (np.sin((1 - t) * angle) * models[0] + np.sin(t * angle) * models[1]) / np.sin(angle)
+
+
+def task_arithmetic(
+    base: Array, models: Sequence[Array], weights: Sequence[float], scale: float = 1.0
+) -> Array:
+    return base + scale * sum(w * (m - base) for w, m in zip(weights, models, strict=True))
+
+
+def instruction_residual(
+    base: Array, models: Sequence[Array], weights: Sequence[float], alpha: float = 1.0
+) -> Array:
+    return models[0] + alpha * (models[1] - base)
+
+
+def trim(delta: Array, density: float) -> Array:
+    k = max(1, int(density * delta.size))
+    threshold = np.sort(np.abs(delta).ravel())[::-1][k - 1]
+    return np.where(np.abs(delta) >= threshold, delta, 0)
+
+
+def elected_mean(deltas: Sequence[Array], weights: Sequence[float]) -> Array:
+    sign = np.where(sum(deltas) >= 0, 1, -1)
+    total, divisor = np.zeros_like(deltas[0]), np.zeros_like(deltas[0])
+    for delta, weight in zip(deltas, weights, strict=True):
+        agrees = np.sign(delta) == sign
+        total[agrees] += weight * delta[agrees]
+        divisor[agrees] += weight
+    return np.divide(total, divisor, out=np.zeros_like(total), where=divisor != 0)
+
+
+def ties(
+    base: Array,
+    models: Sequence[Array],
+    weights: Sequence[float],
+    density: float = 0.2,
+    scale: float = 1.0,
+) -> Array:
+    # float32 differences, as the magnitudes are compared with each other in that precision
+    trimmed = [
+        trim((model.astype(np.float32) - base.astype(np.float32)).astype(np.float64), density)
+        for model in models
+    ]
+    return base + scale * elected_mean(trimmed, weights)
+
+
+def mask(model: int, shape: tuple[int, ...], density: float) -> NDArray[np.bool_]:
+    """The mask of model i, tensor "t", seed 0: one stream from its beginning, lane by lane."""
+    key = hashlib.sha256(f"0\0model{model}\0t".encode()).digest()[:16]
+    n = int(np.prod(shape))
+    words = np.random.Philox(key=int.from_bytes(key, "little")).random_raw(n // 2 + 8)
+    lanes = np.empty(2 * words.size, dtype=np.uint64)
+    lanes[0::2], lanes[1::2] = words & 0xFFFFFFFF, words >> 32
+    return (lanes[:n] / 2**32 < density).reshape(shape)
+
+
+def dropped(base: Array, models: Sequence[Array], density: float) -> list[Array]:
+    return [
+        mask(i, model.shape, density) * (model - base) / density for i, model in enumerate(models)
+    ]
+
+
+def dare_linear(
+    base: Array, models: Sequence[Array], weights: Sequence[float], density: float = 0.5
+) -> Array:
+    kept = dropped(base, models, density)
+    return base + sum(w * delta for w, delta in zip(weights, kept, strict=True))
+
+
+def dare_ties(
+    base: Array, models: Sequence[Array], weights: Sequence[float], density: float = 0.5
+) -> Array:
+    # the common factor 1/d is taken out, so that votes that cancel do so in both computations
+    kept = [mask(i, model.shape, density) * (model - base) for i, model in enumerate(models)]
+    return base + elected_mean(kept, weights) / density
+
+
+REFERENCES: dict[str, Callable[..., Array]] = {
+    "linear": linear,
+    "slerp": slerp,
+    "task_arithmetic": task_arithmetic,
+    "instruction_residual": instruction_residual,
+    "ties": ties,
+    "dare_linear": dare_linear,
+    "dare_ties": dare_ties,
+}

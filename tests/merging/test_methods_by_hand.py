@@ -1,0 +1,118 @@
+"""Every method on one 4x4 case computed by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from merging.methods import METHODS, get_method
+from merging.methods.inputs import Inputs
+from merging.recipe_checks import complete_options
+from tests.merging.whole import InMemory, merge
+
+BASE = torch.tensor([[1.0, 2, 3, 4], [5, 6, 7, 8], [-1, -2, -3, -4], [0, 0, 0, 0]])
+TAU_1 = torch.tensor([[1.0, -2, 0, 4], [0.5, 0, -0.5, 1], [2, 2, -2, -2], [8, 0, 0, -8]])
+TAU_2 = torch.tensor([[-2.0, -2, 1, 0], [0.5, 1, 0.5, -3], [-4, 2, 0, -2], [-2, 0, 4, -8]])
+MODELS = [BASE + TAU_1, BASE + TAU_2]
+
+# DARE's masks, chosen by hand: rows 0 and 2 of the first, columns 0 and 1 of the second
+KEPT_1 = torch.tensor([[1, 1, 1, 1], [0, 0, 0, 0], [1, 1, 1, 1], [0, 0, 0, 0]]).bool()
+KEPT_2 = torch.tensor([[1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 0, 0]]).bool()
+
+
+class ChosenMasks:
+    def kept(self, model: int, density: float, like: torch.Tensor) -> torch.Tensor:
+        assert density == 0.5
+        return (KEPT_1, KEPT_2)[model].flatten()
+
+
+def dare(name: str, **options: Any) -> torch.Tensor:
+    complete = complete_options(get_method(name), {"density": 0.5, **options})
+    tensor = InMemory(BASE, MODELS, [1.0, 1.0])
+    plain = tensor.inputs(0, 16)
+    inputs = Inputs(
+        plain.models,
+        plain.base_or_none,
+        plain.weights,
+        ChosenMasks(),  # type: ignore[arg-type]
+        METHODS[name].observe(tensor, complete),
+    )
+    return METHODS[name].apply(inputs, complete).view(4, 4)
+
+
+CASES: dict[str, tuple[Callable[[], torch.Tensor], list[list[float]]]] = {
+    "linear": (
+        lambda: merge("linear", None, MODELS, [3.0, 1.0]),
+        [[1.25, 0, 3.25, 7], [5.5, 6.25, 6.75, 8], [-0.5, 0, -4.5, -6], [5.5, 0, 1, -8]],
+    ),
+    "linear, not normalised": (
+        lambda: merge("linear", None, MODELS, [1.0, 1.0], normalize=False),
+        [[1, 0, 7, 12], [11, 13, 14, 14], [-4, 0, -8, -12], [6, 0, 4, -16]],
+    ),
+    # two tensors at right angles, a third of the way: sin 60 degrees and sin 30 degrees
+    "slerp": (
+        lambda: merge("slerp", None, [corner(0, 2.0), corner(1, 2.0)], t=1 / 3),
+        [[1.7320508, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]],
+    ),
+    "task_arithmetic": (
+        lambda: merge("task_arithmetic", BASE, MODELS, [1.0, 0.5], scale=2.0),
+        [[1, -4, 4, 12], [6.5, 7, 6.5, 7], [-1, 4, -7, -10], [14, 0, 4, -24]],
+    ),
+    "instruction_residual": (
+        lambda: merge("instruction_residual", BASE, MODELS, alpha=0.5),
+        [[1, -1, 3.5, 8], [5.75, 6.5, 6.75, 7.5], [-1, 1, -5, -7], [7, 0, 2, -12]],
+    ),
+    "instruction_residual, half an expert": (
+        lambda: merge("instruction_residual", BASE, MODELS, alpha=0.5, expert_scale=0.5),
+        [[0.5, 0, 3.5, 6], [5.5, 6.5, 7, 7], [-2, 0, -4, -6], [3, 0, 2, -8]],
+    ),
+    # k = 8 of 16; both thresholds are 2, where the second vector has nine entries
+    "ties": (
+        lambda: merge("ties", BASE, MODELS, density=0.5),
+        [[-1, 0, 3, 8], [5, 6, 7, 5], [-5, 0, -5, -6], [8, 0, 4, -8]],
+    ),
+    # entry (2, 0): 2 against -4; with weights 1 and 0.25 in the vote, plus is elected
+    "ties, mergekit's election": (
+        lambda: merge(
+            "ties",
+            BASE,
+            MODELS,
+            [1.0, 0.25],
+            density=0.5,
+            election_weights=True,
+            normalize=False,
+        ),
+        [[0.5, -0.5, 3, 8], [5, 6, 7, 7.25], [1, 0.5, -5, -6.5], [8, 0, 1, -10]],
+    ),
+    "dare_linear": (
+        lambda: dare("dare_linear"),
+        [[-1, -6, 3, 12], [6, 8, 7, 8], [-5, 6, -7, -8], [-4, 0, 0, 0]],
+    ),
+    "dare_linear, not rescaled": (
+        lambda: dare("dare_linear", rescale="none"),
+        [[0, -2, 3, 8], [5.5, 7, 7, 8], [-3, 2, -5, -6], [-2, 0, 0, 0]],
+    ),
+    "dare_ties": (
+        lambda: dare("dare_ties"),
+        [[-3, -2, 3, 12], [6, 8, 7, 8], [-9, 2, -7, -8], [-4, 0, 0, 0]],
+    ),
+}
+
+
+def corner(column: int, value: float) -> torch.Tensor:
+    tensor = torch.zeros(4, 4)
+    tensor[0, column] = value
+    return tensor
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_by_hand(case: str) -> None:
+    compute, expected = CASES[case]
+    torch.testing.assert_close(compute(), torch.tensor(expected, dtype=torch.float32))
+
+
+def test_every_method_has_a_case_by_hand() -> None:
+    assert {case.split(",")[0] for case in CASES} == set(METHODS)

@@ -1,0 +1,70 @@
+"""A whole tensor in memory, as the methods' statistics see it, and a merge of it in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+
+from merging.methods import get_method
+from merging.methods.draws import Draws, key_of
+from merging.methods.inputs import Inputs
+from merging.recipe_checks import complete_options
+
+
+class InMemory:
+    """A `WholeTensor` over flat float32 tensors, in blocks of any size."""
+
+    def __init__(
+        self,
+        base: torch.Tensor | None,
+        models: Sequence[torch.Tensor],
+        weights: Sequence[float],
+        block: int = 1 << 20,
+        keys: Sequence[int] | None = None,
+    ) -> None:
+        self._base = None if base is None else base.flatten().float()
+        self._models = [model.flatten().float() for model in models]
+        self._weights = weights
+        self._block = block
+        self._keys = keys or [key_of(0, f"model{i}", "t") for i in range(len(models))]
+        self.n_elements = models[0].numel()
+        self.n_models = len(models)
+
+    def blocks(self) -> Iterator[Inputs]:
+        for start in range(0, self.n_elements, self._block):
+            yield self.inputs(start, min(start + self._block, self.n_elements))
+
+    def inputs(self, start: int, stop: int, statistics: Any = None) -> Inputs:
+        return Inputs(
+            models=[model[start:stop] for model in self._models],
+            base_or_none=None if self._base is None else self._base[start:stop],
+            weights=self._weights,
+            draws=Draws(self._keys, start, stop - start),
+            statistics=statistics,
+        )
+
+
+def merge(
+    name: str,
+    base: torch.Tensor | None,
+    models: Sequence[torch.Tensor],
+    weights: Sequence[float] | None = None,
+    *,
+    chunk: int | None = None,
+    block: int = 1 << 20,
+    keys: Sequence[int] | None = None,
+    **options: Any,
+) -> torch.Tensor:
+    """Merge one tensor by a method, in chunks; float32 out, in the models' shape."""
+    method = get_method(name)
+    complete = complete_options(method, options)
+    tensor = InMemory(base, models, weights or [1.0] * len(models), block, keys)
+    statistics = method.observe(tensor, complete)
+    chunk = chunk or tensor.n_elements
+    parts = [
+        method.apply(tensor.inputs(at, min(at + chunk, tensor.n_elements), statistics), complete)
+        for at in range(0, tensor.n_elements, chunk)
+    ]
+    return torch.cat(parts).view(models[0].shape)
