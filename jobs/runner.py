@@ -208,6 +208,7 @@ class Runner:
         code, recorder = run.child.code or 0, run.recorder
         if run.stopping == "fenced":
             return
+        recorder.flush(force=True)
         if recorder.ended and recorder.error is None:
             queue.finish(run.claim, "done", result=recorder.result)
         elif run.stopping == "error":
