@@ -196,7 +196,8 @@ def score_interval(score: Score) -> tuple[float, float] | None:
         # Scores of 0 and 1 alone have a standard error that their mean determines.
         binary = sqrt(score.value * (1 - score.value) / (score.n - 1))
         if score.stderr is None or abs(score.stderr - binary) < 0.02 * binary + 1e-6:
-            return tuple(wilson(round(hits), score.n, CONFIDENCE))
+            span = wilson(round(hits), score.n, CONFIDENCE)
+            return (span.low, span.high)
     if score.stderr is None:
         return None
     return (score.value - Z * score.stderr, score.value + Z * score.stderr)

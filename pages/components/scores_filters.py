@@ -81,14 +81,16 @@ def _several(
 
 def clear() -> None:
     """Take every filter back. For a button's callback."""
-    for key in ("q", "role", "method", "domain", "since", "config", "partial", "archived"):
-        st.session_state.pop(key, None)
+    st.session_state.update(q="", since="any time", partial=True, archived=False)
+    st.session_state.update({key: [] for key in ("role", "method", "domain")})
+    if "config" in st.session_state:
+        st.session_state.config = []
 
 
 def matcher(text: str) -> tuple[Callable[[str], bool], bool]:
     """A test of a text, and whether `text` was understood as a pattern.
 
-    What is no valid regular expression is searched as plain text: `c++` should find `c++`.
+    What is no valid regular expression is searched as plain text: `merge (2` finds `merge (2)`.
     """
     try:
         found = re.compile(text, re.IGNORECASE).search

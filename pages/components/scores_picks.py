@@ -10,7 +10,6 @@ from typing import NoReturn
 import streamlit as st
 
 from db.queries.board import Board, Row
-from pages.components import links
 from pages.components.problems import as_text
 
 MOST = 6
@@ -83,8 +82,9 @@ def pick_models(board: Board) -> tuple[list[int], list[str]]:
 
 
 def show(ids: Sequence[int]) -> NoReturn:
-    """Open this page on these models, keeping the suite."""
-    links.go("compare", ids=",".join(map(str, ids)), suite=st.session_state.get("suite", ""))
+    """Go on with these models on this page."""
+    st.query_params["ids"] = ",".join(map(str, ids))
+    st.rerun()
 
 
 def pick_configuration(board: Board, ids: Sequence[int]) -> str:

@@ -16,10 +16,19 @@ def pick() -> Board | None:
     if not names:
         return None
     titles = shipped_titles()
+    # Not `bind`: Streamlit refuses to leave for another page with a parameter that is bound here.
+    asked = st.query_params.get("suite")
+    if asked in names and asked != st.session_state.get("suite_asked"):
+        st.session_state.suite = asked
+    if st.session_state.get("suite") not in names:
+        st.session_state.suite = names[0]
     suite = st.selectbox(
-        "Suite", names, key="suite", bind="query-params", width=220,
-        help="\n\n".join(f"**{titles[n]}**" for n in names if n in titles) or None,
+        "Suite", names, key="suite", width=220, persist_state="session",
+        format_func=lambda name: titles.get(name, name),
     )  # fmt: skip
+    st.session_state.suite_asked = suite
+    if asked != suite and (len(names) > 1 or asked):
+        st.query_params["suite"] = suite
     return board(suite)
 
 
