@@ -13,13 +13,13 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, text
 
+from db import schema_1
 from db.errors import DatabaseError
-from db.tables import Base
 
 Migration = Callable[[Connection], None]
 
 # MIGRATIONS[i] leads from version i to i + 1. Version 0 is the empty database.
-MIGRATIONS: tuple[Migration, ...] = (Base.metadata.create_all,)
+MIGRATIONS: tuple[Migration, ...] = (schema_1.create,)
 
 
 def newest() -> int:
@@ -73,8 +73,11 @@ def back_up(engine: Engine, found: int) -> Path | None:
     copy = source.with_name(f"{source.stem}-v{found}-{time.strftime('%Y%m%d-%H%M%S')}.db")
     if copy.exists():
         copy = copy.with_name(f"{copy.stem}-{os.getpid()}.db")
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("VACUUM INTO :copy"), {"copy": str(copy)})
+    raw = engine.raw_connection()  # a transaction, which SQLAlchemy always begins, is in the way
+    try:
+        raw.cursor().execute("VACUUM INTO ?", (str(copy),))
+    finally:
+        raw.close()
     return copy
 
 

@@ -27,9 +27,20 @@ def home() -> Path:
 
 
 def database_url() -> str:
-    """SQLAlchemy URL of the database."""
+    """SQLAlchemy URL of the database; a relative SQLite file is made absolute."""
     url = os.environ.get("CRUCIBLE_DATABASE_URL", "").strip()
-    return url or f"sqlite:///{home() / 'crucible.db'}"
+    if not url:
+        return f"sqlite:///{home() / 'crucible.db'}"
+    # Worker and jobs run in another folder than the caller's: a relative path would be another's.
+    file = url.removeprefix("sqlite:///")
+    if file != url and file and not file.startswith(("/", ":memory:", "file:")):
+        return f"sqlite:///{os.path.abspath(file)}"
+    return url
+
+
+def absolute() -> dict[str, str]:
+    """The environment that gives a process in another folder the same home and database."""
+    return {"CRUCIBLE_HOME": str(home()), "CRUCIBLE_DATABASE_URL": database_url()}
 
 
 def models_folder() -> Path:

@@ -13,7 +13,6 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
-    Float,
     ForeignKey,
     Index,
     String,
@@ -72,7 +71,7 @@ class Parent(Base):
     position: Mapped[int] = mapped_column(primary_key=True)
     parent_id: Mapped[int] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"))
     role: Mapped[str] = mapped_column(String(20))  # base | expert | instruct
-    weight: Mapped[float] = mapped_column(Float, default=1.0)
+    weight: Mapped[float] = mapped_column(default=1.0)
 
 
 class Job(Base):

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from db import settings
+
 PROJECT = Path(__file__).resolve().parent.parent
 # A kind starts when the zygote has imported this; others start at once.
 READY_AFTER = {"merge": "jobs.kinds.merge", "evaluate": "jobs.kinds.evaluate"}
@@ -91,6 +93,7 @@ class Plain:
         process = subprocess.Popen(
             [sys.executable, "-m", "jobs.child", str(body), str(writer)],
             cwd=PROJECT,
+            env={**os.environ, **settings.absolute()},
             pass_fds=(body, writer),
             start_new_session=True,
             stdin=subprocess.DEVNULL,
@@ -204,6 +207,7 @@ class Warm:
             self._zygote = subprocess.Popen(
                 [sys.executable, "-m", "jobs.zygote", str(theirs.fileno())],
                 cwd=PROJECT,
+                env={**os.environ, **settings.absolute()},
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,  # Ctrl+C in a terminal is the worker's alone
                 stdin=subprocess.DEVNULL,

@@ -107,6 +107,7 @@ def _spawn() -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [sys.executable, "-m", "jobs.worker", "--parent-pid", str(os.getpid())],
             cwd=PROJECT,
+            env={**os.environ, **settings.absolute()},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

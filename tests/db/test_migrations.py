@@ -1,0 +1,146 @@
+"""Old databases open, newer ones are refused, and nothing is changed without a copy."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, MetaData, create_engine, inspect, text
+
+from db import migrations
+from db.engine import close_databases, open_database, session, transaction
+from db.errors import DatabaseError
+from db.tables import Base, Model
+
+
+@pytest.fixture(autouse=True)
+def fresh(home: Path) -> Iterator[None]:
+    yield
+    close_databases()
+
+
+def shape(engine: Engine) -> dict[str, Any]:
+    """Everything about the tables that must be the same, whoever made them."""
+    looked = inspect(engine)
+    return {
+        table: {
+            "columns": {
+                column["name"]: (str(column["type"]), column["nullable"], column["primary_key"])
+                for column in looked.get_columns(table)
+            },
+            "unique": sorted(one["column_names"] for one in looked.get_unique_constraints(table)),
+            "indexes": sorted((one["name"], one["column_names"]) for one in
+                              looked.get_indexes(table)),
+            "foreign": sorted(
+                (one["constrained_columns"], one["referred_table"], one["referred_columns"],
+                 one["options"]) for one in looked.get_foreign_keys(table)
+            ),
+        }
+        for table in looked.get_table_names()
+    }  # fmt: skip
+
+
+def test_a_migrated_database_is_what_the_declarations_say(home: Path) -> None:
+    declared = create_engine("sqlite://")
+    Base.metadata.create_all(declared)
+    assert shape(open_database()) == shape(declared)
+
+
+def test_the_version_is_written(home: Path) -> None:
+    open_database()
+    with sqlite3.connect(home / "crucible.db") as raw:
+        assert raw.execute("PRAGMA user_version").fetchone() == (migrations.newest(),)
+
+
+def test_a_newer_database_is_refused_and_left_alone(home: Path) -> None:
+    path = home / "crucible.db"
+    with sqlite3.connect(path) as raw:
+        raw.execute("CREATE TABLE future (x)")
+        raw.execute("PRAGMA user_version = 99")
+    with pytest.raises(DatabaseError) as caught:
+        open_database()
+    assert caught.value.exit_code == 2
+    assert str(caught.value) == (
+        f"The database sqlite:///{path} was written by a newer version of Crucible (its format is "
+        f"99, this program knows up to {migrations.newest()}). Update Crucible, or set "
+        "CRUCIBLE_HOME to another folder."
+    )
+    with sqlite3.connect(path) as raw:
+        assert raw.execute("SELECT name FROM sqlite_master").fetchall() == [("future",)]
+
+
+def add_colour(connection: Any) -> None:
+    connection.execute(text("ALTER TABLE models ADD COLUMN colour TEXT"))
+    connection.execute(text("UPDATE models SET colour = 'red'"))
+
+
+def test_an_old_database_is_copied_and_then_changed(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with transaction() as opened:
+        opened.add(Model(name="old", source="/x", role="base"))
+    close_databases()
+    monkeypatch.setattr(migrations, "MIGRATIONS", (*migrations.MIGRATIONS, add_colour))
+    with session() as opened:
+        assert opened.execute(text("SELECT name, colour FROM models")).all() == [("old", "red")]
+    (copy,) = home.glob("crucible-v*.db")
+    with sqlite3.connect(copy) as raw:
+        assert raw.execute("PRAGMA user_version").fetchone() == (migrations.newest() - 1,)
+        assert raw.execute("SELECT name FROM models").fetchall() == [("old",)]
+        assert raw.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_a_migration_that_fails_changes_nothing(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_database()
+    close_databases()
+
+    def broken(connection: Any) -> None:
+        add_colour(connection)
+        raise RuntimeError("half way")
+
+    before = migrations.newest()
+    monkeypatch.setattr(migrations, "MIGRATIONS", (*migrations.MIGRATIONS, broken))
+    with pytest.raises(RuntimeError, match="half way"):
+        open_database()
+    with sqlite3.connect(home / "crucible.db") as raw:
+        assert raw.execute("PRAGMA user_version").fetchone() == (before,)
+        columns = [row[1] for row in raw.execute("PRAGMA table_info(models)")]
+    assert "colour" not in columns
+
+
+OPENER = "from db.engine import session\nwith session() as s: s.connection()"
+
+
+def test_programs_that_start_together_make_one_database(home: Path) -> None:
+    project = Path(__file__).resolve().parents[2]
+    openers = [
+        subprocess.Popen([sys.executable, "-c", OPENER], cwd=project, stderr=subprocess.PIPE)
+        for _ in range(4)
+    ]
+    for process in openers:
+        _, errors = process.communicate(timeout=60)
+        assert (process.returncode, errors) == (0, b"")
+    assert set(shape(open_database())) == set(Base.metadata.tables)
+
+
+def test_other_databases_keep_the_version_in_a_table() -> None:
+    """The path that servers take, walked on SQLite under another name."""
+    engine = create_engine("sqlite://")
+    engine.dialect.name = "other"
+    migrations.migrate(engine)
+    with engine.connect() as connection:
+        assert migrations.version(connection) == migrations.newest()
+        connection.execute(text("UPDATE schema_version SET version = 99"))
+        connection.commit()
+    with pytest.raises(DatabaseError, match="newer version"):
+        migrations.migrate(engine)
+    tables = MetaData()
+    tables.reflect(engine)
+    assert set(tables.tables) == {*Base.metadata.tables, "schema_version"}
