@@ -17,6 +17,8 @@ from pages.components.draft import Draft
 if TYPE_CHECKING:
     from jobs.registry import Plan
 
+NAME = f"{recipe_form.PREFIX}name"
+
 
 def main() -> None:
     """The page."""
@@ -28,6 +30,8 @@ def main() -> None:
     left, right = st.columns([7, 5], gap="large")
     with left:
         recipe_form.draw(draft, models)
+    # drawn further down, but part of the recipe: what was typed counts in this very run
+    draft.name = st.session_state.get(NAME, draft.name)
     recipe, problem = _recipe(draft)
     with right:
         _start(draft, recipe, problem)
@@ -106,9 +110,9 @@ def _start(draft: Draft, recipe: Recipe | None, problem: str | None) -> None:
     """Name, benchmark, checks, and the one button."""
     with st.container(border=True):
         st.subheader("Merge and benchmark", anchor=False)
-        draft.name = st.text_input(
+        st.text_input(
             "Name of the result",
-            key=_kept("build_form_name", draft.name),
+            key=_kept(NAME, draft.name),
             placeholder="made from the recipe",
             max_chars=100,
         )
@@ -122,7 +126,10 @@ def _start(draft: Draft, recipe: Recipe | None, problem: str | None) -> None:
             width="stretch",
             disabled=plan is None or not plan.ok,
         )
-        if pressed:
+        held = recipe_yaml.holds_start()
+        if pressed and held:
+            st.toast("Look at the recipe once more, then press again.", icon=":material/edit:")
+        elif pressed:
             _submit(draft, suite, limit, with_parents)
 
 

@@ -12,6 +12,7 @@ from pages.components.draft import Draft
 TEXT = "build_yaml"  # the text area
 SHOWN = "build_yaml_shown"  # the form's text when the area was last filled from it
 PROBLEM = "build_yaml_problem"
+EDITED = "build_yaml_edited"  # the text was edited in this very run
 
 
 def draw(recipe: Recipe | None) -> None:
@@ -37,6 +38,16 @@ def draw(recipe: Recipe | None) -> None:
     _files(recipe, text)
 
 
+def holds_start() -> bool:
+    """Whether a press of the start button is not to be followed.
+
+    Ctrl+Enter in the text applies it and presses the button too; and text that is no recipe must
+    not start the form's older one behind the user's back.
+    """
+    just_edited = st.session_state.pop(EDITED, False)
+    return bool(just_edited or st.session_state.get(PROBLEM))
+
+
 def load(text: str | bytes, *, clone: bool = False) -> None:
     """Put a recipe into the form.
 
@@ -56,6 +67,7 @@ def load(text: str | bytes, *, clone: bool = False) -> None:
 
 def _apply_text() -> None:
     """Runs before the form is drawn, so that the form shows the edited text at once."""
+    st.session_state[EDITED] = True
     try:
         load(st.session_state[TEXT])
         st.session_state[SHOWN] = None  # written out again in our own layout
