@@ -1,0 +1,38 @@
+"""The example recipes: each tells its story, is valid, and merges the shipped family."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from merging.engine import merge_to_folder
+from merging.methods import METHODS
+from merging.plan import plan
+from merging.recipe import Recipe
+from tests.merging.models import finish, stored
+
+PROJECT = Path(__file__).resolve().parents[2]
+GALLERY = sorted((PROJECT / "recipes").glob("*.yaml"))
+
+
+def test_there_is_one_for_every_method() -> None:
+    assert len(GALLERY) >= 6
+    assert {Recipe.from_yaml(file.read_text()).method for file in GALLERY} == set(METHODS)
+
+
+@pytest.mark.parametrize("file", GALLERY, ids=[file.stem for file in GALLERY])
+def test_example(file: Path, tmp_path: Path) -> None:
+    text = file.read_text()
+    story = text.splitlines()[0]
+    assert story.startswith("# ") and story.endswith((".", "?")) and len(story) <= 100
+    recipe = Recipe.from_yaml(text)
+    assert recipe.name == file.stem
+    folders = {ref: PROJECT / ref for ref in recipe.references}
+    if not all(folder.is_dir() for folder in folders.values()):
+        pytest.skip("the sandbox is not built yet")
+    found = plan(recipe, folders, tmp_path / "out", device="cpu")
+    assert found.ok, found.checks
+    assert {check.state for check in found.checks} == {"ok"}, found.checks
+    finish(merge_to_folder(recipe, folders, tmp_path / "out"))
+    assert stored(tmp_path / "out").keys() == stored(folders[recipe.references[0]]).keys()
