@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,6 +21,7 @@ _MIN_PREFIX = 24  # a common prefix shorter than this is not worth a pass of its
 _MASK_ENTRIES = 1 << 26
 _LOGIT_ENTRIES = 1 << 26
 _CHECKED_ROWS = 5
+_CHECKED_TOKENS = 5_000
 
 
 class NotANumber(EvaluationFailure):
@@ -50,7 +51,7 @@ class LoglikelihoodEngine:
         self.batch_tokens = batch_tokens or token_budget(forward.n_parameters, forward.device)
         self.share = share
         self.sliding_window = sliding_window(forward.model)
-        self._checked = False
+        self._checked: set[str] = set()
         if share:
             self._refuse_unsuitable()
 
@@ -75,16 +76,31 @@ class LoglikelihoodEngine:
             NotANumber: the model's output is NaN.
             EvaluationFailure: one row alone does not fit in memory.
         """
-        rows = pack(queries, share=self.share, longest=self._longest(queries))
-        slides = self._slides(rows)
-        branching = [row for row in rows if not row.is_plain]
-        if self.share and not slides and not self._checked and branching:
-            self._self_check(branching)
-        if not self.share or slides:
-            rows = pack(queries, share=False, longest=0)
-            yield from self._batches(rows, prefix=0)
-        else:
-            yield from self._batches(rows, prefix=self._prefix(rows))
+        if self.share:
+            rows = pack(queries, share=True, longest=self._longest(queries))
+            if not self._slides(rows):
+                refused = yield from self._shared(rows)
+                if not refused:
+                    return
+        rows = pack(queries, share=False, longest=0)
+        yield from self._batches(rows, 0, None)
+
+    def _shared(self, rows: list[Row]) -> Generator[list[Answer], None, bool]:
+        """Score rows with shared contexts; returns whether plain scoring must be used instead."""
+        prefix = self._prefix(rows)
+        cache = self._prefix_cache(rows[0].shared[:prefix]) if prefix else None
+        used = {"branches"} if not all(row.is_plain for row in rows) else set()
+        used |= {"prefix"} if prefix else set()
+        if used - self._checked:
+            sample = _sample(rows)
+            answers = self._self_check(sample, prefix, cache)
+            if answers is None:
+                return True
+            self._checked |= used
+            yield answers
+            rows = [row for row in rows if not any(row is other for other in sample)]
+        yield from self._batches(rows, prefix, cache)
+        return False
 
     def _longest(self, queries: Sequence[Query]) -> int:
         return max(2048, *(len(query.tokens) for query in queries))
@@ -103,8 +119,7 @@ class LoglikelihoodEngine:
         shared = common_start(rows)
         return shared if shared >= _MIN_PREFIX else 0
 
-    def _batches(self, rows: Sequence[Row], prefix: int) -> Iterator[list[Answer]]:
-        cache = self._prefix_cache(rows[0].shared[:prefix]) if prefix else None
+    def _batches(self, rows: Sequence[Row], prefix: int, cache: Any) -> Iterator[list[Answer]]:
         batch: list[Row] = []
         for row in rows:
             if batch and not self._fits([*batch, row], prefix):
@@ -184,31 +199,42 @@ class LoglikelihoodEngine:
         self.forward.logits(ids, last, past_key_values=cache, use_cache=True)
         return cache
 
-    def _self_check(self, rows: Sequence[Row]) -> None:
-        """Compare a few rows with plain scoring; scores each continuation alone if they differ."""
-        self._checked = True
-        sample = sorted(rows, key=len)[:: max(1, len(rows) // _CHECKED_ROWS)][:_CHECKED_ROWS]
-        queries = [query for row in sample for query, _ in row.queries]
+    def _self_check(self, rows: Sequence[Row], prefix: int, cache: Any) -> list[Answer] | None:
+        """Answers of a few rows, or None when plain scoring gives other numbers."""
+        last = [row.queries[-1][0] for row in rows]  # behind all others: shows a leak first
         plain = {
-            a[0]: a
-            for row in pack(queries, share=False, longest=0)
-            for a in self._run([row], 0, None)
+            answer[0]: answer[1]
+            for row in pack(last, share=False, longest=0)
+            for answer in self._run([row], 0, None)
         }
         try:
-            shared = [a for row in sample for a in self._run([row], 0, None)]
+            answers = self._run(rows, prefix, cache)
         except (RuntimeError, ValueError, TypeError, AttributeError, KeyError) as error:
             self._plain(f"sharing contexts failed on it ({type(error).__name__})")
-            return
+            return None
         loose = self.forward.dtype != torch.float32
-        for index, value, _ in shared:
-            reference = plain[index][1]
+        for index, value, _ in answers:
+            reference = plain.get(index, value)
             allowed = 0.5 + 0.05 * abs(reference) if loose else 1e-3 + 1e-4 * abs(reference)
             if not abs(value - reference) <= allowed:
                 self._plain(
                     f"sharing contexts changed a log-probability from {reference:.4f} "
                     f"to {value:.4f}"
                 )
-                return
+                return None
+        return answers
+
+
+def _sample(rows: Sequence[Row]) -> list[Row]:
+    """A few rows to check, branching ones where there are any; fewer where prompts are long."""
+    ordered = sorted(rows, key=lambda row: (row.is_plain, len(row)))
+    branching = [row for row in ordered if not row.is_plain] or ordered
+    spread = branching[:: max(1, len(branching) // _CHECKED_ROWS)][:_CHECKED_ROWS]
+    taken: list[Row] = []
+    for row in spread:
+        if not taken or sum(map(len, taken)) + len(row) <= _CHECKED_TOKENS:
+            taken.append(row)
+    return taken
 
 
 def _repeat(cache: DynamicCache, batch: int) -> DynamicCache:
