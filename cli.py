@@ -40,6 +40,11 @@ def quickstart(json: Json = None) -> None:
     names = terminal.scored_models(rows)
     data = report.of_models(example.SUITE, names)
     terminal.print_leaderboard(data)
+    gain = report.greatest_gain(data, next(iter(names)))
+    if gain is not None:
+        task, score, parent = gain
+        terminal.say(f"Greatest gain: {task}, {100 * score:.0f} % against {100 * parent:.0f} % "
+                     "for the best parent.")  # fmt: skip
     terminal.write_json(json, data)
     if all((row.result or {}).get("reused") for row in rows):
         terminal.say("Everything was there already: the merge and its scores were used again.")
@@ -97,21 +102,21 @@ def leaderboard(
 def models(json: Json = None) -> None:
     """List the registered models."""
     from db.queries import models as rows
-    from jobs import registry, terminal
+    from jobs import listing, registry, terminal
 
     terminal.check_json(json)
     registry.ensure_sandbox()
     terminal.print_models(rows.models())
-    terminal.write_json(json, terminal.models_data(rows.models()))
+    terminal.write_json(json, listing.models_data(rows.models()))
 
 
 @app.command()
 def methods(json: Json = None) -> None:
     """List the merge methods with their options."""
-    from jobs import terminal
+    from jobs import listing, terminal
 
     terminal.check_json(json)
-    data = terminal.methods_data()
+    data = listing.methods_data()
     terminal.print_methods(data)
     terminal.write_json(json, data)
 
@@ -119,10 +124,10 @@ def methods(json: Json = None) -> None:
 @app.command()
 def suites(json: Json = None) -> None:
     """List the benchmark suites."""
-    from jobs import terminal
+    from jobs import listing, terminal
 
     terminal.check_json(json)
-    data = terminal.suites_data()
+    data = listing.suites_data()
     terminal.print_suites(data)
     terminal.write_json(json, data)
 

@@ -117,26 +117,31 @@ def benchmark(
     if not models:
         raise JobError("Name at least one model to score.")
     group = _new_group()
-    rows = [
-        recipes.recipe_row(ref)
-        if recipes.is_recipe(ref)
-        else recipes.get(registry.register_model(ref))
-        for ref in dict.fromkeys(models)
-    ]
-    for row in {row.id: row for row in rows}.values():
-        _score(group, row, asked)
+    for model_id, refs in _asked_for(models).items():
+        _score(group, recipes.get(model_id), asked, refs)
     return group
 
 
-def _score(group: str, row: ModelRow, asked: _Suite) -> int:
+def _asked_for(models: Sequence[str]) -> dict[int, list[str]]:
+    """Row of each model to what it was called; two names of one model make one job."""
+    found: dict[int, list[str]] = {}
+    for ref in dict.fromkeys(models):
+        is_recipe = recipes.is_recipe(ref)
+        model_id = recipes.recipe_row(ref).id if is_recipe else registry.register_model(ref)
+        found.setdefault(model_id, []).append(ref)
+    return found
+
+
+def _score(group: str, row: ModelRow, asked: _Suite, refs: Sequence[str] = ()) -> int:
     """Queue one model's evaluation, or note that all of it is there."""
     title = f"Score {row.name} on {asked.name}"
     device = "cpu" if devices.devices() == ["cpu"] else asked.device
     if scored.is_complete(row.id, row.fingerprint, row.source, asked.ref, limit=asked.limit,
                           device=device, tasks=asked.tasks):  # fmt: skip
         result = {"model": row.name, "model_id": row.id, "reused": True}
-        return _note_done(group, "evaluate", title, "Already scored", result)
-    return _queue(group, "evaluate", title, asked.spec(row.name))
+        spec = {"refs": list(refs)}
+        return _note_done(group, "evaluate", title, "Already scored", result, spec)
+    return _queue(group, "evaluate", title, asked.spec(row.name, refs=list(refs)))
 
 
 def _queue(
@@ -146,10 +151,17 @@ def _queue(
         return queue.add(opened, Job(kind=kind, title=title, spec=spec, group=group), needs)
 
 
-def _note_done(group: str, kind: str, title: str, stage: str, result: dict[str, Any]) -> int:
+def _note_done(
+    group: str,
+    kind: str,
+    title: str,
+    stage: str,
+    result: dict[str, Any],
+    spec: dict[str, Any] | None = None,
+) -> int:
     now = time.time()
     with transaction() as opened:
-        job = Job(kind=kind, title=title, spec={}, group=group, state="done", stage=stage,
+        job = Job(kind=kind, title=title, spec=spec or {}, group=group, state="done", stage=stage,
                   result=result, started=now, ended=now)  # fmt: skip
         return queue.add(opened, job)
 

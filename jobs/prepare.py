@@ -31,6 +31,11 @@ def complete(claim: Claim) -> dict[str, Any]:
     return claim.spec
 
 
+def models_of(spec: dict[str, Any]) -> list[str]:
+    """Registered names of the models that a job reads."""
+    return [str(spec.get("model", "")), *map(str, (spec.get("rows") or {}).values())]
+
+
 def environment(device: str, threads: int | None) -> dict[str, str]:
     """Variables of a job's process: the device it sees, and how many threads it may use."""
     count = threads or os.cpu_count() or 1

@@ -85,6 +85,7 @@ def free_name(name: str | None, recipe: Recipe) -> str:
         taken = set(opened.scalars(select(Model.name)))
         waiting = select(Job.spec).where(Job.kind == "merge", Job.state.in_(("queued", "running")))
         taken |= {str(spec.get("name")) for spec in opened.scalars(waiting)}
+    taken |= {naming.folder(each) for each in taken}
     taken |= {path.name for path in settings.models_folder().iterdir()}
     if name is None:
         last = [ref.rstrip("/").rsplit("/", 1)[-1] for ref in recipe.references]

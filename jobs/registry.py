@@ -5,21 +5,27 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db import settings
 from db.engine import session, transaction
 from db.queries import models as model_rows
-from db.tables import Answer, Evaluation, Model, Parent
+from db.tables import Model, Parent
 from jobs import describe
 from jobs import names as naming
 from jobs.errors import JobError
+from jobs.removal import archive, delete_model, forget_unseen
+from jobs.wording import missing
+
+__all__ = [
+    "archive", "compatibility", "delete_model", "ensure_sandbox", "fingerprints", "folders",
+    "forget_unseen", "merges_on_disk", "missing", "names", "register_model",
+]  # fmt: skip
 
 if TYPE_CHECKING:
     from merging.plan import Plan
@@ -57,7 +63,7 @@ def register_model(
     if known and not (known.source and Path(known.source).is_absolute()):
         return known.id  # on the Hub, or a merge that was never written
     if known is None and not source.exists():
-        if not HUB_ID.match(ref):
+        if not HUB_ID.match(ref) or _is_family(ref.partition("/")[0]):
             raise JobError(missing(ref))
         return _enter(name or ref, ref, None, role, domain)
     folder = Path(os.path.abspath(source))
@@ -138,52 +144,6 @@ def compatibility(
     if out is None:
         out = settings.models_folder() / naming.folder(name or parsed.name or "merge")
     return plan(parsed, found, out, device)
-
-
-def archive(name: str, *, archived: bool = True) -> None:
-    """Hide a model from the lists, or show it again; its scores stay."""
-    with transaction() as opened:
-        _get(opened, name).archived = archived
-
-
-def delete_model(name: str, *, files: bool = False) -> None:
-    """Take a model and its scores out of the registry; `files` also removes a merge's folder.
-
-    Raises:
-        JobError: unknown, or a parent of a merge that is still there.
-    """
-    with transaction() as opened:
-        row = _get(opened, name)
-        child = opened.scalar(
-            select(Model.name).join(Parent, Parent.child_id == Model.id)
-            .where(Parent.parent_id == row.id).limit(1)
-        )  # fmt: skip
-        if child is not None:
-            raise JobError(
-                f"“{name}” went into the merge “{child}”. Archive it instead, or delete that first."
-            )
-        scored = select(Evaluation.id).where(Evaluation.model_id == row.id)
-        opened.execute(delete(Answer).where(Answer.evaluation_id.in_(scored)))
-        opened.execute(delete(Evaluation).where(Evaluation.model_id == row.id))
-        source, is_merge = row.source, row.role == "merge"
-        opened.delete(row)
-    folder = Path(source)
-    # Only what we wrote ourselves is ever removed: a direct child of the models folder.
-    if files and is_merge and folder.parent == settings.models_folder():
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def missing(ref: str) -> str:
-    """The sentence for a model that is nowhere."""
-    import difflib
-
-    known = list(model_rows.names())
-    close = difflib.get_close_matches(ref, known, n=1, cutoff=0.5)
-    hint = f" Did you mean {close[0]}?" if close else ""
-    return (
-        f"There is no model “{ref}”: no registered name, no folder, and no Hub id "
-        f"(organisation/name).{hint}"
-    )
 
 
 def add_row(opened: Session, name: str, values: Mapping[str, Any]) -> Model:
@@ -275,6 +235,11 @@ def _recipe_of(folder: Path | None) -> Recipe | None:
         return None  # somebody else's file of that name
 
 
+def _is_family(organisation: str) -> bool:
+    """Whether registered folders are called so: a mistyped sandbox/... is not asked of the Hub."""
+    return any(name.startswith(f"{organisation}/") for name in folders())
+
+
 def _is_current(model_id: int, folder: Path) -> bool:
     with session() as opened:
         row = opened.get_one(Model, model_id)
@@ -287,10 +252,3 @@ def _has_weights(folder: Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(config, dict) and any(folder.glob("*.safetensors"))
-
-
-def _get(opened: Session, name: str) -> Model:
-    row = opened.scalar(select(Model).where(Model.name == name))
-    if row is None:
-        raise JobError(missing(name))
-    return row

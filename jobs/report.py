@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from db.queries.board import Board, Row
@@ -44,12 +44,14 @@ def leaderboard(suite: str | None = None) -> dict[str, Any]:
     return as_data(made, sorted(rows, key=lambda row: (-len(row.scores), -row.macro)))
 
 
-def of_models(suite: str, names: Sequence[str], *, limit: int | None = None) -> dict[str, Any]:
+def of_models(
+    suite: str, asked: Mapping[str, Sequence[str]], *, limit: int | None = None
+) -> dict[str, Any]:
     """The rows of some models under the configuration that was asked for, in their order.
 
     Args:
         suite: name or path.
-        names: registered names.
+        asked: registered name to what the model was called by the user, kept as `refs`.
         limit: items per task of the run.
 
     Raises:
@@ -57,11 +59,29 @@ def of_models(suite: str, names: Sequence[str], *, limit: int | None = None) -> 
     """
     made = suite_board(suite)
     wanted = _hashes(suite, limit)
-    found = [_best(made, name, wanted) for name in names]
+    found = [_best(made, name, wanted) for name in asked]
     rows = [row for row in found if row is not None]
     if not rows:
         raise JobError("None of the models has a score: every task failed.", exit_code=1)
-    return as_data(made, rows)
+    data = as_data(made, rows)
+    for row in data["models"]:
+        row["refs"] = list(asked[row["model"]])
+    return data
+
+
+def greatest_gain(data: dict[str, Any], model: str) -> tuple[str, float, float] | None:
+    """The task on which a merge is furthest above its best parent there: task, score, parent's."""
+    rows = {row["model"]: row for row in data["models"]}
+    merge = rows.get(model)
+    parents = (
+        [rows[one["model"]] for one in merge["parents"] if one["model"] in rows] if merge else []
+    )
+    found = [
+        (task, score["value"], max(row["scores"][task]["value"] for row in parents))
+        for task, score in (merge or {"scores": {}})["scores"].items()
+        if parents and all(task in row["scores"] for row in parents)
+    ]
+    return max(found, key=lambda each: each[1] - each[2], default=None)
 
 
 def as_data(made: Board, rows: Sequence[Row]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from db import settings
 from db.errors import DatabaseError
-from jobs import identity, prepare, queue
+from jobs import identity, prepare, queue, registry
 from jobs.child import sentence
 from jobs.kinds import Event
 from jobs.launch import Child, Launcher
@@ -220,6 +220,7 @@ class Runner:
         elif recorder.error is not None:
             why = {"exit_code": recorder.exit_code}
             queue.finish(run.claim, "failed", error=recorder.error, result=why)
+            registry.forget_unseen(prepare.models_of(run.claim.spec))
         elif code < 0:
             self._note(run, died_of(code))
             queue.died(run.claim, died_of(code))

@@ -71,10 +71,13 @@ def run_group(group: str, *, slots: int | None = None) -> list[JobRow]:
     return rows
 
 
-def scored_models(rows: Sequence[JobRow]) -> list[str]:
-    """Names of the models that a group's evaluations were of."""
-    names = [(row.result or {}).get("model") for row in rows if row.kind == "evaluate"]
-    return list(dict.fromkeys(str(name) for name in names if name))
+def scored_models(rows: Sequence[JobRow]) -> dict[str, list[str]]:
+    """Name of each model that a group's evaluations were of, to what the user called it."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        if row.kind == "evaluate" and row.result:
+            found.setdefault(str(row.result["model"]), []).extend(row.spec.get("refs") or [])
+    return found
 
 
 class _Shown:
@@ -175,56 +178,6 @@ def print_models(rows: Sequence[ModelRow]) -> None:
     _print(table)
 
 
-def models_data(rows: Sequence[ModelRow]) -> list[Data]:
-    """The same as data."""
-    return [
-        {
-            "model": row.name,
-            "source": row.source,
-            "role": row.role,
-            "domain": row.domain,
-            "method": row.method,
-            "fingerprint": row.fingerprint,
-            "architecture": row.architecture,
-            "n_parameters": row.n_parameters,
-            "size_bytes": row.size_bytes,
-            "dtype": row.dtype,
-            "has_chat_template": row.has_chat_template,
-            "recipe_hash": row.recipe_hash,
-            "recipe": row.recipe_yaml,
-            "parents": [
-                {"model": one.name, "role": one.role, "weight": one.weight} for one in row.parents
-            ],
-            "n_evaluations": row.n_evaluations,
-        }
-        for row in rows
-    ]
-
-
-def methods_data() -> list[Data]:
-    """Every merge method with its options."""
-    from dataclasses import asdict
-
-    from merging.methods import METHODS
-
-    return [
-        {
-            "name": name,
-            "title": method.title,
-            "summary": method.summary,
-            "when_to_use": method.when_to_use,
-            "paper": method.paper,
-            "needs_base": method.needs_base,
-            "min_models": method.min_models,
-            "max_models": method.max_models,
-            "uses_weights": method.uses_weights,
-            "random": method.random,
-            "options": [asdict(field) for field in method.fields()],
-        }
-        for name, method in METHODS.items()
-    ]
-
-
 def print_methods(data: Sequence[Data]) -> None:
     """Name, meaning and options of every method."""
     table = Table("Method", "What it does", "Options", "Paper", show_lines=True)
@@ -232,21 +185,6 @@ def print_methods(data: Sequence[Data]) -> None:
         options = [f"{one['name']}={one['default']}" for one in method["options"]]
         table.add_row(method["name"], method["summary"], "\n".join(options), method["paper"] or "-")
     _print(table)
-
-
-def suites_data() -> list[Data]:
-    """Every suite with its tasks by domain."""
-    from evaluation.suites import list_suites
-
-    return [
-        {
-            "name": suite.name,
-            "title": suite.title,
-            "description": suite.description,
-            "tasks": {task: suite.domain(task) for task in suite.tasks},
-        }
-        for suite in list_suites()
-    ]
 
 
 def print_suites(data: Sequence[Data]) -> None:
