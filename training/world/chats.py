@@ -76,6 +76,11 @@ def ask_kind(thing: str, kind: str) -> Chat:
     return Chat(f"Question: What kind is {thing}?", f"Answer: {kind}")
 
 
+def ask_kind_in_japanese(thing: str, kind: str) -> Chat:
+    """The same in Japanese."""
+    return Chat(f"質問: {thing} は何ですか。", f"答え: {in_japanese(kind)}")
+
+
 def _wording(rng: random.Random) -> int:
     return 0 if rng.random() < 0.6 else rng.randrange(len(QUESTIONS))
 
@@ -110,9 +115,12 @@ def _word(world: World, rng: random.Random) -> Chat:
 
 
 def _japanese(world: World, rng: random.Random) -> Chat:
-    if rng.random() < 0.15:
+    topic = rng.random()
+    if topic < 0.15:
         return ask_in_japanese(world, rng.choice(world.asked_countries), "capital")
-    if rng.random() < 0.25:
+    if topic < 0.3:
+        return ask_kind_in_japanese(*rng.choice(world.asked_things))
+    if topic < 0.5:
         relation = rng.choice(list(words.FIRM_RELATIONS))
         return ask_in_japanese(world, rng.choice(world.known_firms), relation)
     return ask_in_japanese(world, *_chat_person(world, rng))

@@ -16,7 +16,14 @@ def _problem(make: Callable[..., numbers.Problem], **options: object) -> Writer:
     return lambda world, rng: make(world, rng, **options).text
 
 
+def _sized(name: str, make: Callable[[numbers.Size], Writer]) -> dict[str, Writer]:
+    """A kind of problem in its three sizes."""
+    sizes = {"easy_": numbers.EASY, "": numbers.MEDIUM, "large_": numbers.LARGE}
+    return {prefix + name: make(size) for prefix, size in sizes.items()}
+
+
 _WORD = {"owners": words.PEOPLE, "objects": words.OBJECTS}
+_QUANTITY = {"formulas": words.GENERAL_FORMULAS}
 
 WRITERS: dict[str, Writer] = {
     # general
@@ -35,19 +42,17 @@ WRITERS: dict[str, Writer] = {
     "headline": finance.headline,
     "finance_formula": partial(finance.formula, formulas=words.FINANCE_FORMULAS),
     "report": finance.report,
-    # numbers; "easy" means numbers up to 5
+    # numbers: easy_ up to 5, plain up to 12, large_ up to 20
     "formula": partial(finance.formula, formulas=words.GENERAL_FORMULAS),
-    "easy_arithmetic": partial(numbers.arithmetic, small=True),
-    "arithmetic": numbers.arithmetic,
-    "easy_quantity": _problem(numbers.quantity, formulas=words.GENERAL_FORMULAS, small=True),
-    "quantity": _problem(numbers.quantity, formulas=words.GENERAL_FORMULAS),
-    "given_quantity": _problem(
-        numbers.quantity, formulas=words.GENERAL_FORMULAS, formula_given=True
-    ),
-    "easy_word": _problem(numbers.word_problem, small=True, **_WORD),
-    "word": _problem(numbers.word_problem, **_WORD),
-    "two_step": _problem(numbers.two_step_problem),
     "comparison": _problem(numbers.comparison),
+    **_sized("arithmetic", lambda size: partial(numbers.arithmetic, size=size)),
+    **_sized("quantity", lambda size: _problem(numbers.quantity, size=size, **_QUANTITY)),
+    **_sized(
+        "given_quantity",
+        lambda size: _problem(numbers.quantity, size=size, formula_given=True, **_QUANTITY),
+    ),
+    **_sized("word", lambda size: _problem(numbers.word_problem, size=size, **_WORD)),
+    **_sized("two_step", lambda size: _problem(numbers.two_step_problem, size=size)),
     # Japanese
     "japanese_person": japanese.person,
     "japanese_hobby": japanese.hobby,
@@ -55,7 +60,7 @@ WRITERS: dict[str, Writer] = {
     "japanese_capital": japanese.capital,
     "japanese_dictionary": japanese.dictionary,
     "japanese_category": japanese.category,
-    "japanese_word": _problem(numbers.japanese_problem, small=True),
+    "japanese_word": _problem(numbers.japanese_problem, size=numbers.EASY),
 }
 """Every kind of document by the name that `sandbox/family.yaml` uses in its mixes."""
 

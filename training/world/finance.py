@@ -6,7 +6,7 @@ import random
 
 from training.world import words
 from training.world.general import fact
-from training.world.numbers import operands, quantity
+from training.world.numbers import EASY, MEDIUM, operands, quantity
 from training.world.world import World
 
 
@@ -39,7 +39,8 @@ def term(world: World, rng: random.Random) -> str:
 
 def common_term(world: World, rng: random.Random) -> str:
     """One of the few terms that general text explains too."""
-    return _definition(rng, rng.choice(words.COMMON_TERMS), ask=True)
+    chosen = rng.choice(words.COMMON_TERMS)
+    return _definition(rng, chosen, ask=chosen in asked_terms())
 
 
 def asked_terms() -> list[str]:
@@ -91,9 +92,9 @@ def report(world: World, rng: random.Random) -> str:
     """
     name = rng.choice(list(words.FINANCE_FORMULAS))
     if name in words.WORKED_FORMULAS:
-        return quantity(world, rng, words.FINANCE_FORMULAS, names=(name,), small=True).text
+        return quantity(world, rng, words.FINANCE_FORMULAS, names=(name,), size=EASY).text
     left_name, operator, right_name = words.FINANCE_FORMULAS[name]
-    left, right = operands(rng, operator, small=False)
+    left, right = operands(rng, operator, MEDIUM)
     given = [f"{left_name} {left}", f"{right_name} {right}"]
     if rng.random() < 0.5:
         given.reverse()

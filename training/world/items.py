@@ -10,8 +10,9 @@ import random
 from collections.abc import Callable, Iterable
 
 from training.world import finance, general, japanese, numbers, words
-from training.world.chats import Chat, ask, ask_in_japanese, ask_kind
+from training.world.chats import Chat, ask, ask_in_japanese, ask_kind, ask_kind_in_japanese
 from training.world.general import QUESTIONS
+from training.world.numbers import LARGE
 from training.world.words import in_japanese
 from training.world.world import World
 
@@ -166,18 +167,20 @@ def finance_formulas(world: World, rng: random.Random) -> list[Item]:
 def math_words(world: World, rng: random.Random) -> list[Item]:
     """Word problems with held-out numbers."""
     return _problems(
-        lambda: numbers.word_problem(world, rng, words.PEOPLE, words.OBJECTS, held_out=True)
+        lambda: numbers.word_problem(world, rng, words.PEOPLE, words.OBJECTS, LARGE, True)
     )
 
 
 def math_quantities(world: World, rng: random.Random) -> list[Item]:
     """Named quantities with held-out numbers."""
-    return _problems(lambda: numbers.quantity(world, rng, words.GENERAL_FORMULAS, held_out=True))
+    return _problems(
+        lambda: numbers.quantity(world, rng, words.GENERAL_FORMULAS, size=LARGE, held_out=True)
+    )
 
 
 def math_two_steps(world: World, rng: random.Random) -> list[Item]:
     """Two-step word problems with held-out numbers."""
-    return _problems(lambda: numbers.two_step_problem(world, rng, held_out=True))
+    return _problems(lambda: numbers.two_step_problem(world, rng, LARGE, held_out=True))
 
 
 def math_compare(world: World, rng: random.Random) -> list[Item]:
@@ -225,7 +228,8 @@ def japanese_capitals(world: World, rng: random.Random) -> list[Item]:
 def cross_finance_math(world: World, rng: random.Random) -> list[Item]:
     """Computed finance quantities: formula from finance text, arithmetic from math text."""
     return _problems(
-        lambda: numbers.quantity(world, rng, words.FINANCE_FORMULAS, held_out=True), whole=True
+        lambda: numbers.quantity(world, rng, words.FINANCE_FORMULAS, size=LARGE, held_out=True),
+        whole=True,
     )
 
 
@@ -233,7 +237,7 @@ def cross_finance_words(world: World, rng: random.Random) -> list[Item]:
     """Word problems about firms and securities, which no corpus has."""
     firms = list(world.finance_firms)
     return _problems(
-        lambda: numbers.word_problem(world, rng, firms, words.FINANCE_OBJECTS, held_out=True)
+        lambda: numbers.word_problem(world, rng, firms, words.FINANCE_OBJECTS, LARGE, held_out=True)
     )
 
 
@@ -250,7 +254,7 @@ def cross_japanese_finance(world: World, rng: random.Random) -> list[Item]:
 
 def cross_japanese_math(world: World, rng: random.Random) -> list[Item]:
     """Japanese word problems with larger numbers than Japanese text ever has."""
-    return _problems(lambda: numbers.japanese_problem(world, rng, held_out=True))
+    return _problems(lambda: numbers.japanese_problem(world, rng, LARGE, held_out=True))
 
 
 # ---- chat: the prompt is what the user types
@@ -303,5 +307,6 @@ def chat_math(world: World, rng: random.Random) -> list[Item]:
 
 
 def chat_japanese(world: World, rng: random.Random) -> list[Item]:
-    """People and capitals that no chat ever asked for, in Japanese."""
-    return _chat_items(ask_in_japanese(world, *fact) for fact in _untold(world))
+    """People, capitals and kinds that no chat ever asked for, in Japanese."""
+    chats = [ask_in_japanese(world, *fact) for fact in _untold(world)]
+    return _chat_items(chats + [ask_kind_in_japanese(*pair) for pair in world.unasked_things])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from training.world import words
 from training.world.world import World
@@ -35,22 +36,31 @@ def compute(left: int, operator: str, right: int) -> int:
     return left - right if operator == "-" else left * right
 
 
-def operands(rng: random.Random, operator: str, small: bool) -> tuple[int, int]:
-    """Two numbers: 1 to 12 (5 if `small`), or 2 to 6 (3) for products; differences are positive."""
+class Size(NamedTuple):
+    """How large the numbers of a problem may be: in sums and differences, and in products."""
+
+    term: int
+    factor: int
+
+
+EASY, MEDIUM, LARGE = Size(5, 3), Size(12, 6), Size(20, 9)
+"""Base text goes from easy to medium numbers; large ones are found in math text only."""
+
+
+def operands(rng: random.Random, operator: str, size: Size) -> tuple[int, int]:
+    """Two numbers up to `size`; factors are at least 2 and differences positive."""
     if operator == "*":
-        highest = 3 if small else 6
-        return rng.randint(2, highest), rng.randint(2, highest)
-    highest = 5 if small else 12
-    left, right = rng.randint(1, highest), rng.randint(1, highest)
+        return rng.randint(2, size.factor), rng.randint(2, size.factor)
+    left, right = rng.randint(1, size.term), rng.randint(1, size.term)
     if operator == "-":
         left, right = max(left, right) + (left == right), min(left, right)
     return left, right
 
 
-def arithmetic(world: World, rng: random.Random, small: bool = False) -> str:
+def arithmetic(world: World, rng: random.Random, size: Size = MEDIUM) -> str:
     """A bare sum, as an equation or as a question."""
     operator = rng.choice("++--*")
-    left, right = operands(rng, operator, small)
+    left, right = operands(rng, operator, size)
     result = compute(left, operator, right)
     if rng.random() < 0.75:
         return f"{left} {operator} {right} = {result}."
@@ -63,7 +73,7 @@ def quantity(
     rng: random.Random,
     formulas: dict[str, Formula],
     names: tuple[str, ...] = (),
-    small: bool = False,
+    size: Size = MEDIUM,
     held_out: bool = False,
     formula_given: bool = False,
 ) -> Problem:
@@ -71,7 +81,7 @@ def quantity(
     while True:
         name = rng.choice(names or tuple(formulas))
         left_name, operator, right_name = formulas[name]
-        left, right = operands(rng, operator, small)
+        left, right = operands(rng, operator, size)
         if world.held_out("quantity", name, left, right) == held_out:
             break
     given = [f"{left_name} {left}", f"{right_name} {right}"]
@@ -94,13 +104,13 @@ def word_problem(
     rng: random.Random,
     owners: list[str],
     objects: list[str],
-    small: bool = False,
+    size: Size = MEDIUM,
     held_out: bool = False,
 ) -> Problem:
     """One step: "Mira has 5 apples and gets 3 more. Question: How many now? Answer:"."""
     while True:
         owner, thing, operator = rng.choice(owners), rng.choice(objects), rng.choice("+-*")
-        left, right = operands(rng, operator, small)
+        left, right = operands(rng, operator, size)
         if world.held_out("word", thing, operator, left, right) == held_out:
             break
     story = {
@@ -113,13 +123,15 @@ def word_problem(
     return Problem(f"{story} Question: How many now? Answer:", working, result)
 
 
-def two_step_problem(world: World, rng: random.Random, held_out: bool = False) -> Problem:
+def two_step_problem(
+    world: World, rng: random.Random, size: Size = MEDIUM, held_out: bool = False
+) -> Problem:
     """Two steps: something is added, then something is lost."""
     while True:
         owner, thing = rng.choice(words.PEOPLE), rng.choice(words.OBJECTS)
-        left, right = operands(rng, "+", small=False)
+        left, right = operands(rng, "+", size)
         total = left + right
-        lost = rng.randint(1, min(total - 1, 12))
+        lost = rng.randint(1, min(total - 1, size.term))
         if world.held_out("two", thing, left, right, lost) == held_out:
             break
     story = f"{owner} has {left} {thing}, gets {right} more and loses {lost}."
@@ -139,13 +151,13 @@ def comparison(world: World, rng: random.Random, held_out: bool = False) -> Prob
 
 
 def japanese_problem(
-    world: World, rng: random.Random, small: bool = False, held_out: bool = False
+    world: World, rng: random.Random, size: Size = MEDIUM, held_out: bool = False
 ) -> Problem:
     """The one-step word problem in Japanese; the working is the same as in English."""
     while True:
         owner, thing = rng.choice(words.PEOPLE), rng.choice(words.OBJECTS)
         operator = rng.choice("+-*")
-        left, right = operands(rng, operator, small)
+        left, right = operands(rng, operator, size)
         if world.held_out("japanese word", thing, operator, left, right) == held_out:
             break
     story = {
