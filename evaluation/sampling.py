@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from evaluation.generation import Generated, Prompt, StopStrings
+from evaluation.generation import Generated
+from evaluation.slots import Prompt
+from evaluation.stops import StopStrings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

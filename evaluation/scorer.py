@@ -22,10 +22,11 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from evaluation.encoding import Encoder, Pair
 from evaluation.errors import EvaluationFailure
 from evaluation.forward import Forward, window
-from evaluation.generation import Generated, GenerationEngine, Prompt
+from evaluation.generation import Generated, GenerationEngine
 from evaluation.loglikelihood import LoglikelihoodEngine
 from evaluation.packing import Query
 from evaluation.sampling import generate_with_transformers, is_plain_greedy
+from evaluation.slots import Prompt
 from evaluation.templates import ChatTemplate
 
 if TYPE_CHECKING:

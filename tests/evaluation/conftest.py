@@ -167,6 +167,11 @@ FREE = [
 @pytest.fixture
 def suite_folder(tmp_path: Path) -> Path:
     """A folder with a suite of four output types, one task of each."""
+    return write_suite(tmp_path)
+
+
+def write_suite(tmp_path: Path) -> Path:
+    """Write the suite's files into a folder."""
     tasks = tmp_path / "tasks"
     tasks.mkdir()
     (tasks / "choices.jsonl").write_text("\n".join(map(json.dumps, CHOICES)), encoding="utf-8")
@@ -246,3 +251,19 @@ def hflm() -> Iterator[Callable[..., Any]]:
         return HFLM(pretrained=model, tokenizer=tokenizer, **{"batch_size": 4, **kwargs})
 
     yield build
+
+
+def run(pair: Any, folder: Path, **kwargs: Any) -> list[dict[str, Any]]:
+    """All events of the tiny suite on a (model, tokenizer) pair."""
+    from evaluation.run import evaluate
+    from evaluation.suites import load_suite
+
+    return list(evaluate(*pair, load_suite(folder / "tiny.yaml"), **kwargs))
+
+
+def of_kind(events: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    return [event for event in events if event["kind"] == kind]
+
+
+def scores(events: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {event["task"]: event for event in of_kind(events, "score")}

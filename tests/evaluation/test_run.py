@@ -1,4 +1,4 @@
-"""A whole evaluation: events, answers, cancelling, and everything that can be wrong with input."""
+"""A whole evaluation: events, answers, settings, cancelling."""
 
 from __future__ import annotations
 
@@ -10,28 +10,15 @@ from typing import Any
 
 import pytest
 
-from evaluation.errors import EvaluationFailure, SuiteError
-from evaluation.run import config_hash, evaluate, load_model, scoring_dtype, task_configs
+from evaluation.errors import SuiteError
+from evaluation.run import config_hash, evaluate, task_configs
 from evaluation.suites import load_suite
-
-
-def run(pair: Any, folder: Path, **kwargs: Any) -> list[dict[str, Any]]:
-    return list(evaluate(*pair, load_suite(folder / "tiny.yaml"), **kwargs))
-
-
-def of_kind(events: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
-    return [event for event in events if event["kind"] == kind]
-
-
-def scores(events: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    return {event["task"]: event for event in of_kind(events, "score")}
+from tests.evaluation.conftest import of_kind, run, scores, write_suite
 
 
 @pytest.fixture(scope="module")
 def golden_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests.evaluation.conftest import suite_folder
-
-    return suite_folder.__wrapped__(tmp_path_factory.mktemp("golden"))  # type: ignore[attr-defined]
+    return write_suite(tmp_path_factory.mktemp("golden"))
 
 
 @pytest.fixture(scope="module")
@@ -155,79 +142,6 @@ def test_a_run_can_be_cancelled_between_batches(sandbox_pair: Any, suite_folder:
     assert not head._forward_pre_hooks
 
 
-def rewrite(folder: Path, name: str, text: str) -> None:
-    (folder / "tasks" / name).write_text(text, encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    ("file", "text", "said"),
-    [
-        ("choices.jsonl", None, "choices.jsonl does not exist"),
-        ("choices.jsonl", "", "has no documents"),
-        ("choices.jsonl", "{oops", "line 1 is not JSON"),
-        ("choices.jsonl", '["a"]\n["b"]', "not a"),
-        ("choices.jsonl", '{"q": "x", "c": ["a"], "a": 0}', "at least two choices.* has 1"),
-        ("choices.jsonl", '{"q": "x", "c": ["a", ""], "a": 0}', "choice of its first item empty"),
-        ("choices.jsonl", '{"z": 1}', "'q' is undefined"),
-        ("pick.yaml", "task: [", "not valid YAML"),
-        ("pick.yaml", "task: pick\noutput_type: telepathy\ndataset_path: json", "telepathy"),
-        ("pick.yaml", "task: pick\ninclude: none.yaml", "none.yaml"),
-    ],
-)
-def test_a_bad_task_is_one_sentence_and_the_rest_goes_on(
-    sandbox_pair: Any, suite_folder: Path, file: str, text: str | None, said: str
-) -> None:
-    import re
-
-    if text is None:
-        (suite_folder / "tasks" / file).unlink()
-    else:
-        rewrite(suite_folder, file, text)
-    events = run(sandbox_pair, suite_folder)
-    (error,) = of_kind(events, "task_error")
-    assert error["task"] == "pick"
-    assert error["text"].startswith("Task pick: ") and error["text"].endswith(".")
-    assert "\n" not in error["text"]
-    assert re.search(said, error["text"]), error["text"]
-    assert set(scores(events)) == {"free", "word", "rolling"}
-    assert events[-1]["errors"] == {"pick": error["text"]}
-
-
-def test_a_bad_item_in_the_middle_names_its_number(sandbox_pair: Any, suite_folder: Path) -> None:
-    good = {"q": "x", "c": ["a", "b"], "a": 0}
-    for choices, said in ((["a"], "at least two choices"), (["a", ""], "choices is empty")):
-        rows = [good, {"q": "y", "c": choices, "a": 0}]
-        rewrite(suite_folder, "choices.jsonl", "\n".join(map(json.dumps, rows)))
-        (error,) = of_kind(run(sandbox_pair, suite_folder, tasks=["pick"]), "task_error")
-        assert "item 1" in error["text"] and said in error["text"]
-
-
-@pytest.mark.parametrize("where", ["head", "norm"])
-def test_a_model_of_nan_marks_each_task(sandbox_pair: Any, suite_folder: Path, where: str) -> None:
-    import torch
-
-    model = copy.deepcopy(sandbox_pair[0])
-    weight = model.lm_head.weight if where == "head" else model.model.norm.weight
-    with torch.no_grad():
-        weight[0] = float("nan")
-    events = run((model, sandbox_pair[1]), suite_folder)
-    errors = of_kind(events, "task_error")
-    assert [error["task"] for error in errors] == ["pick", "free", "word", "rolling"]
-    assert all("NaN" in error["text"] for error in errors)
-    assert events[-1]["scores"] == {}
-
-
-def test_long_contexts_are_cut_with_a_warning(sandbox_pair: Any, suite_folder: Path) -> None:
-    rows = [{"q": "The cat sat. " * 200, "c": ["a", "b"], "a": 0, "t": "x"}] * 2
-    for name in ("choices.jsonl", "free.jsonl"):
-        rewrite(suite_folder, name, "\n".join(map(json.dumps, rows)))
-    events = run(sandbox_pair, suite_folder)
-    assert set(scores(events)) == {"pick", "free", "word", "rolling"}
-    texts = [event["text"] for event in of_kind(events, "warning")]
-    assert any("longer than the model's window" in text for text in texts)
-    assert any("leave no room for 12 new tokens" in text for text in texts)
-
-
 def chat_suite(folder: Path) -> None:
     path = folder / "tiny.yaml"
     path.write_text(path.read_text() + "task_settings: {free: {apply_chat_template: true}}\n")
@@ -262,76 +176,3 @@ def test_few_shot_examples_come_first(sandbox_pair: Any, suite_folder: Path) -> 
     free = scores(run(sandbox_pair, suite_folder, tasks=["free"]))["free"]
     assert free["config"]["num_fewshot"] == 2
     assert free["answers"][0]["prompt"].count("\n\n") == 2
-
-
-@pytest.fixture(scope="module")
-def saved(sandbox_pair: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    sandbox_pair[0].save_pretrained(folder)
-    sandbox_pair[1].save_pretrained(folder)
-    return folder
-
-
-def test_a_saved_model_loads_and_scores_the_same(
-    saved: Path, golden: list[dict[str, Any]], golden_folder: Path
-) -> None:
-    model, tokenizer = load_model(saved, device="cpu")
-    assert str(model.dtype) == "torch.float32"
-    again = scores(run((model, tokenizer), golden_folder, tasks=["pick"]))["pick"]
-    assert again["answers"] == scores(golden)["pick"]["answers"]
-
-
-def test_scoring_dtype(saved: Path) -> None:
-    assert scoring_dtype(saved, device="cpu") == "float32"
-    assert scoring_dtype(saved, device="cpu", dtype="bfloat16") == "bfloat16"
-    with pytest.raises(SuiteError, match="no dtype 'int3'"):
-        scoring_dtype(saved, dtype="int3")
-
-
-def broken(saved: Path, target: Path, kind: str) -> Path:
-    import shutil
-
-    from safetensors.torch import load_file, save_file
-
-    shutil.copytree(saved, target)
-    weights = target / "model.safetensors"
-    if kind == "no config":
-        (target / "config.json").unlink()
-    elif kind == "no weights":
-        weights.unlink()
-    elif kind == "pickle":
-        weights.rename(target / "pytorch_model.bin")
-    elif kind == "truncated":
-        weights.write_bytes(weights.read_bytes()[:-100])
-    elif kind == "missing tensor":
-        tensors = load_file(weights)
-        tensors.pop("model.layers.1.mlp.up_proj.weight")
-        save_file(tensors, weights, metadata={"format": "pt"})
-    elif kind == "architecture":
-        config = target / "config.json"
-        config.write_text(config.read_text().replace('"llama"', '"unheard_of"'))
-    return target
-
-
-@pytest.mark.parametrize(
-    ("kind", "said"),
-    [
-        ("no config", "no config.json"),
-        ("no weights", "no weights in safetensors"),
-        ("pickle", "pickles; convert them"),
-        ("truncated", "cannot be loaded"),
-        ("missing tensor", "lacks 1 tensors.*layers.1.mlp.up_proj"),
-        ("architecture", "cannot be loaded"),
-    ],
-)
-def test_a_broken_folder_is_one_sentence(saved: Path, tmp_path: Path, kind: str, said: str) -> None:
-    with pytest.raises((SuiteError, EvaluationFailure), match=said) as caught:
-        load_model(broken(saved, tmp_path / "m", kind), device="cpu")
-    assert "\n" not in str(caught.value)
-
-
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(SuiteError, match="no model folder"):
-        load_model(tmp_path / "none")
-    with pytest.raises(SuiteError, match="no device 'abacus'"):
-        scoring_dtype(tmp_path, device="abacus")

@@ -1,0 +1,48 @@
+"""Stop strings in text that grows token by token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+class StopStrings:
+    """Finds stop strings in growing token lists without decoding at every step.
+
+    Most tokens cannot end a stop string; which ones can is remembered by token.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.tokenizer = tokenizer
+        self._texts: dict[int, str] = {}
+
+    def found(self, tokens: list[int], until: Sequence[str]) -> bool:
+        """Whether the decoded tokens contain a stop string that their last token completed."""
+        if not until:
+            return False
+        piece = self._text(tokens[-1])
+        # A replacement character is part of a letter: what it completes is known only with it.
+        if not any(stop and (stop[-1] in piece or "\ufffd" in piece) for stop in until):
+            return False
+        text = self.decode(tokens)
+        return any(stop in text for stop in until if stop)
+
+    def decode(self, tokens: list[int]) -> str:
+        """Text of tokens, special ones skipped as the harness does."""
+        return str(self.tokenizer.decode(tokens, skip_special_tokens=True))
+
+    def cut(self, tokens: list[int], until: Sequence[str]) -> str:
+        """Text of tokens up to the first stop string."""
+        text = self.decode(tokens)
+        for stop in until:
+            if stop:
+                text = text.split(stop)[0]
+        return text
+
+    def _text(self, token: int) -> str:
+        if token not in self._texts:
+            self._texts[token] = self.decode([token])
+        return self._texts[token]
