@@ -180,6 +180,8 @@ def main(arguments: list[str] | None = None) -> int:
     """
     try:
         code = app(args=arguments, standalone_mode=False, prog_name="python cli.py")
+        if code == 130:  # what typer makes of Ctrl+C
+            return _fail("Interrupted.", 130)
         return code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort):
         return _fail("Interrupted.", 130)

@@ -65,6 +65,5 @@ def _source(ref: str) -> str:
     path = Path(ref).expanduser()
     if path.exists():
         return str(path.absolute())
-    if registry.HUB_ID.match(ref):
-        return ref
-    raise JobError(registry.missing(ref))
+    registry.check_hub_id(ref)
+    return ref

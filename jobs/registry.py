@@ -23,8 +23,8 @@ from jobs.removal import archive, delete_model, forget_unseen
 from jobs.wording import missing
 
 __all__ = [
-    "archive", "compatibility", "delete_model", "ensure_sandbox", "fingerprints", "folders",
-    "forget_unseen", "merges_on_disk", "missing", "names", "register_model",
+    "archive", "check_hub_id", "compatibility", "delete_model", "ensure_sandbox", "fingerprints",
+    "folders", "forget_unseen", "merges_on_disk", "missing", "names", "register_model",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -63,8 +63,7 @@ def register_model(
     if known and not (known.source and Path(known.source).is_absolute()):
         return known.id  # on the Hub, or a merge that was never written
     if known is None and not source.exists():
-        if not HUB_ID.match(ref) or _is_family(ref.partition("/")[0]):
-            raise JobError(missing(ref))
+        check_hub_id(ref)
         return _enter(name or ref, ref, None, role, domain)
     folder = Path(os.path.abspath(source))
     if name is not None:
@@ -233,6 +232,16 @@ def _recipe_of(folder: Path | None) -> Recipe | None:
         return Recipe.from_yaml((folder / "recipe.yaml").read_text(encoding="utf-8"))
     except (RecipeError, OSError, UnicodeDecodeError):
         return None  # somebody else's file of that name
+
+
+def check_hub_id(ref: str) -> None:
+    """Refuse what is neither a name, nor a folder, nor can be a Hub id.
+
+    Raises:
+        JobError: with the nearest name that there is.
+    """
+    if not HUB_ID.match(ref) or _is_family(ref.partition("/")[0]):
+        raise JobError(missing(ref))
 
 
 def _is_family(organisation: str) -> bool:

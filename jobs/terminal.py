@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -21,9 +21,16 @@ Data = dict[str, Any]
 NOISE_NOTE = "± is one standard error; a difference in brackets could be noise (95 % interval)."
 
 
+_json_only = False  # `--json -`: standard output is for the JSON
+
+
+def _output() -> TextIO:
+    return sys.stderr if _json_only else sys.stdout
+
+
 def say(text: str) -> None:
-    """Print one line."""
-    print(text, flush=True)
+    """Print one line; on standard error when standard output is for JSON alone."""
+    print(text, file=_output(), flush=True)
 
 
 def show_events(events: Iterable[Event]) -> Event:
@@ -211,7 +218,9 @@ def check_json(path: Path | None) -> None:
     Raises:
         JobError: it cannot be written.
     """
-    if path is None or str(path) == "-":
+    global _json_only
+    _json_only = str(path) == "-"
+    if path is None or _json_only:
         return
     try:
         with path.open("a", encoding="utf-8"):
@@ -233,7 +242,7 @@ def write_json(path: Path | None, data: Any) -> None:
 
 def _print(table: Table) -> None:
     # What is not a terminal has no width to fit into: a table in a file is never folded.
-    console = Console(markup=False, highlight=False)
+    console = Console(markup=False, highlight=False, file=_output())
     if not console.is_terminal:
         console.width = 240
     console.print(table)
