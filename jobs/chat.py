@@ -218,13 +218,13 @@ class _Process:
             return
         finally:
             started.set()
-        assert self._child.stdout
-        for line in self._child.stdout:
-            event = decode(line)
-            listener = self.listeners.get(event.get("id", 0))
-            if listener:
-                listener.put(event)
-        self._child.wait()
+        with contextlib.suppress(BrokenPipeError), self._child as child:  # closes the pipes
+            assert child.stdout
+            for line in child.stdout:
+                event = decode(line)
+                listener = self.listeners.get(event.get("id", 0))
+                if listener:
+                    listener.put(event)
         for listener in list(self.listeners.values()):
             listener.put(None)
 

@@ -17,6 +17,7 @@ from pages.components.draft import Draft
 if TYPE_CHECKING:
     from jobs.registry import Plan
 
+NO_SUITE = ""  # merge only
 NAME = f"{recipe_form.PREFIX}name"
 
 
@@ -45,10 +46,11 @@ def _load_from_address() -> None:
     if wanted == (None, None) or wanted == st.session_state.get("build_loaded"):
         return
     st.session_state.build_loaded = wanted
-    number, key = wanted
+    clone, key = wanted
     with problems.told():
-        if number is not None:
-            row = model_rows.model(int(number)) if number.isdecimal() else None
+        if clone is not None:
+            number = links.number("from")
+            row = model_rows.model(number) if number is not None else None
             if row is None or not row.recipe_yaml:
                 st.warning("The link names no merge with a recipe; this is your last draft.")
             else:
@@ -144,7 +146,7 @@ def _benchmark() -> tuple[str | None, int | None, bool]:
     suites = {suite.name: suite for suite in list_suites()}
     suite = st.selectbox(
         "Benchmark suite",
-        [*suites, None],
+        [*suites, NO_SUITE],
         key="build_suite",
         persist_state="session",
         format_func=lambda name: (
@@ -153,7 +155,7 @@ def _benchmark() -> tuple[str | None, int | None, bool]:
             else "None, merge only"
         ),
     )
-    if suite is None:
+    if suite not in suites:
         return None, None, False
     left, right = st.columns(2, vertical_alignment="bottom")
     limit = left.number_input(

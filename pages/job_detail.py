@@ -17,7 +17,7 @@ LOG_BYTES = 60_000
 
 def main() -> None:
     """The page: `?group=<name>` or `?job=<number>`."""
-    group, number = st.query_params.get("group"), st.query_params.get("job")
+    group, number = st.query_params.get("group"), links.number("job")
     rows = _rows(group, number)
     if not rows:
         st.title("Job", anchor=False)
@@ -28,14 +28,14 @@ def main() -> None:
     st.fragment(_live, run_every=POLL_SECONDS if live else None)(group, number)
 
 
-def _rows(group: str | None, number: str | None) -> list[JobRow]:
+def _rows(group: str | None, number: int | None) -> list[JobRow]:
     if group:
         return job_rows.group(group)
-    row = job_rows.job(int(number)) if number and number.isdecimal() else None
+    row = job_rows.job(number) if number is not None else None
     return [row] if row else []
 
 
-def _live(group: str | None, number: str | None) -> None:
+def _live(group: str | None, number: int | None) -> None:
     """Everything that changes while jobs run."""
     rows = _rows(group, number)
     is_open = any(row.open for row in rows)

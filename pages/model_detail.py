@@ -39,9 +39,9 @@ def main() -> None:
 
 
 def _asked_for() -> ModelRow | None:
-    number, name = st.query_params.get("id"), st.query_params.get("name")
-    if number and number.isdecimal():
-        return model_rows.model(int(number))
+    number, name = links.number("id"), st.query_params.get("name")
+    if number is not None:
+        return model_rows.model(number)
     return model_rows.model(name) if name else None
 
 

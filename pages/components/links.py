@@ -39,5 +39,11 @@ def go(name: str, **parameters: str | int) -> NoReturn:
     st.switch_page(path(name), query_params=_strings(parameters) or None)
 
 
+def number(name: str) -> int | None:
+    """A row's number from the address; None for anything that cannot be one."""
+    text = st.query_params.get(name, "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 18 else None
+
+
 def _strings(parameters: dict[str, str | int]) -> dict[str, str]:
     return {key: str(value) for key, value in parameters.items()}

@@ -136,12 +136,13 @@ def _weights(draft: Draft) -> None:
 def _details(draft: Draft) -> None:
     left, right = st.columns(2, gap="medium")
     with left:
-        draft.dtype = st.selectbox(
+        dtype = st.selectbox(
             "Number format of the result",
-            [None, *DTYPES],
-            key=_seed_key("dtype", draft.dtype),
+            ["", *DTYPES],
+            key=_seed_key("dtype", draft.dtype or ""),
             format_func=lambda value: value or "as the base",
         )
+        draft.dtype = dtype or None
         draft.seed = int(
             st.number_input(
                 "Seed",

@@ -20,7 +20,7 @@ def open_page(home: Path) -> Iterator[Open]:
     st.cache_resource.clear()
     st.cache_data.clear()
 
-    def opened(name: str = "home", **parameters: str) -> AppTest:
+    def opened(name: str = "home", /, **parameters: str) -> AppTest:
         app = AppTest.from_file(str(PROJECT / "pages" / "main.py"), default_timeout=30)
         if name != "home":
             app.run()

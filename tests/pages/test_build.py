@@ -1,0 +1,176 @@
+"""The Build page: form and YAML over one recipe, checks before the start, one press."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from db.queries import jobs as job_rows
+from merging.methods import METHODS
+from merging.recipe import Recipe
+from pages.components import gallery
+
+Open = Callable[..., AppTest]
+F = "build_form_"
+
+
+def yaml_of(app: AppTest) -> Recipe:
+    return Recipe.from_yaml(app.text_area(key="build_yaml").value)
+
+
+def edit(app: AppTest, text: str) -> AppTest:
+    app.text_area(key="build_yaml").set_value(text)
+    app.run()
+    assert not app.exception
+    return app
+
+
+@pytest.fixture
+def build(open_page: Open, sandbox: None) -> AppTest:
+    return open_page("build")
+
+
+def test_it_opens_with_the_first_example_ready_to_start(build: AppTest) -> None:
+    assert yaml_of(build) == Recipe.from_yaml(gallery.examples()[0].text)
+    start = next(each for each in build.button if each.label == "Merge and benchmark")
+    assert not start.disabled
+    assert any("Memory" in bar.text for bar in build.get("progress"))
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_every_method_has_its_widgets(build: AppTest, name: str) -> None:
+    build.selectbox(key=f"{F}method").select(name).run()
+    assert not build.exception
+    for field in METHODS[name].fields():
+        assert build.get_by_key(f"{F}option_{name}_{field.name}").value == field.default
+    if name != "slerp":  # two models are chosen at the start, which suits all the others
+        assert yaml_of(build).method == name
+
+
+def test_the_form_writes_the_yaml(build: AppTest) -> None:
+    build.slider(key=f"{F}option_instruction_residual_alpha").set_value(0.75).run()
+    assert yaml_of(build).options["alpha"] == 0.75
+    build.selectbox(key=f"{F}method").select("task_arithmetic").run()
+    build.multiselect(key=f"{F}experts").set_value(["sandbox/math", "sandbox/japanese"]).run()
+    build.number_input(key=f"{F}weight_sandbox/math").set_value(0.3).run()
+    recipe = yaml_of(build)
+    assert [(one.model, one.weight) for one in recipe.models] == [
+        ("sandbox/math", 0.3), ("sandbox/japanese", 1.0), ("sandbox/instruct", 1.0)
+    ]  # fmt: skip
+
+
+def test_the_yaml_writes_the_form(build: AppTest) -> None:
+    edit(build, gallery.examples()[3].text)
+    assert build.selectbox(key=f"{F}method").value == "ties"
+    assert build.slider(key=f"{F}option_ties_density").value == 0.3
+    assert len(build.multiselect(key=f"{F}experts").value) == 3
+    assert build.text_input(key=f"{F}name").value == "three-experts-ties"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("method: [", "not valid YAML"),
+        ("", "must be a list of keys"),
+        ("method: tiess\nmodels: [{model: a}]", "ties"),
+        ("method: ties\nbase: b\nmodels: [{model: a}]\noptions: {densiti: 1}", "density"),
+        ("method: ties\nbase: b\nmodels: [{model: a}]\noptions: {density: 7}", "density is 7"),
+        ("method: ties\nbase: b\nmodels: [{model: a, weight: .nan}]", "weight"),
+        ("merge_method: ties", "mergekit"),
+        ("<script>alert(1)</script>", "must be a list"),
+        ("a" * 300_000, "larger than 256 KB"),
+    ],
+)
+def test_nonsense_gets_one_sentence_and_the_form_stays(
+    build: AppTest, text: str, said: str
+) -> None:
+    edit(build, text)
+    (error,) = build.error
+    assert said in error.value.replace("\\", "")
+    assert error.value.endswith("The form is unchanged.")
+    assert build.selectbox(key=f"{F}method").value == "instruction_residual"
+    # what was typed stays, so that it can be mended; the form overwrites it when it is used
+    assert build.text_area(key="build_yaml").value == text
+    build.slider(key=f"{F}option_instruction_residual_alpha").set_value(0.5).run()
+    assert not build.error
+    assert yaml_of(build).options["alpha"] == 0.5
+
+
+def test_a_typed_name_is_in_the_yaml_at_once(build: AppTest) -> None:
+    build.text_input(key=f"{F}name").set_value("mine").run()
+    assert yaml_of(build).name == "mine"
+
+
+def test_an_incomplete_form_says_what_is_missing(build: AppTest) -> None:
+    build.multiselect(key=f"{F}experts").set_value([]).run()
+    assert len(build.info) == 1
+    start = next(each for each in build.button if each.label == "Merge and benchmark")
+    assert start.disabled
+
+
+def test_an_unknown_model_is_said_before_the_start(build: AppTest) -> None:
+    edit(build, "method: task_arithmetic\nbase: /nowhere/at/all\nmodels: [{model: sandbox/math}]")
+    said = "\n".join(e.value for kind in (build.error, build.markdown, build.info) for e in kind)
+    assert "nowhere" in said
+    start = next(each for each in build.button if each.label == "Merge and benchmark")
+    assert start.disabled
+
+
+def test_the_draft_outlives_a_page_change(build: AppTest) -> None:
+    build.slider(key=f"{F}option_instruction_residual_alpha").set_value(0.35).run()
+    build.switch_page("model_list.py").run()
+    build.switch_page("build.py").run()
+    assert build.slider(key=f"{F}option_instruction_residual_alpha").value == 0.35
+
+
+def test_an_example_opens_from_a_link(open_page: Open, sandbox: None) -> None:
+    app = open_page("build", recipe="three-experts-ties")
+    assert yaml_of(app).method == "ties"
+    app = open_page("build", recipe="no-such-thing")
+    assert len(app.warning) >= 1
+
+
+@pytest.mark.parametrize("number", ["999", "-1", "x", "1e9", "1"])
+def test_a_clone_of_nothing_says_so(open_page: Open, sandbox: None, number: str) -> None:
+    app = open_page("build", **{"from": number})
+    assert any("names no merge" in warning.value for warning in app.warning)
+
+
+def test_adding_a_folder_without_weights_is_one_sentence(build: AppTest, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for ref in (str(tmp_path / "empty"), "/no/such/folder", "not a model at all", "   "):
+        build.text_input(key="build_add_ref").set_value(ref)
+        next(b for b in build.button if b.label == "Add model").click().run()
+        assert not build.exception
+        assert len(build.error) == 1, ref
+        assert "Traceback" not in build.error[0].value
+
+
+def test_adding_a_folder_makes_it_selectable(
+    build: AppTest, tmp_path: Path, project: Path
+) -> None:
+    import shutil
+
+    shutil.copytree(project / "sandbox" / "math", tmp_path / "my-math")
+    build.text_input(key="build_add_ref").set_value(str(tmp_path / "my-math"))
+    build.text_input(key="build_add_name").set_value("my-math")
+    next(b for b in build.button if b.label == "Add model").click().run()
+    assert not build.error
+    assert "my-math" in build.multiselect(key=f"{F}experts").options
+
+
+def test_one_press_queues_the_merge_and_the_scores(build: AppTest) -> None:
+    next(each for each in build.button if each.label == "Merge and benchmark").click().run()
+    assert not build.exception
+    rows = job_rows.recent()
+    assert sorted(row.kind for row in rows) == ["evaluate"] * 4 + ["merge"]
+    assert "Merge finance-chat" in [title.value for title in build.title]
+
+
+def test_without_a_suite_it_only_merges(build: AppTest) -> None:
+    build.selectbox(key="build_suite").set_value("").run()
+    next(each for each in build.button if each.label == "Merge").click().run()
+    assert [row.kind for row in job_rows.recent()] == ["merge"]

@@ -1,0 +1,83 @@
+"""The Build form's draft and the recipe are two views of one thing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from merging.errors import RecipeError
+from merging.methods import METHODS
+from merging.recipe import DTYPES, Recipe
+from pages.components import gallery
+from pages.components.draft import MAX_SEED, Draft
+
+NAMES = ["a", "b", "org/c", "日本語", "with space"]
+
+
+@pytest.mark.parametrize("example", gallery.examples(), ids=lambda each: each.key)
+def test_every_example_is_a_recipe_with_a_story(example: gallery.Example) -> None:
+    recipe = Recipe.from_yaml(example.text)
+    assert Draft.from_recipe(recipe).to_recipe() == recipe
+    assert example.title != example.key and example.story.endswith(".")
+    assert gallery.example(example.key) is example
+
+
+@st.composite
+def recipes(draw: st.DrawFn) -> Recipe:
+    method = METHODS[draw(st.sampled_from(list(METHODS)))]
+    roles = list(method.roles)
+    if not roles:
+        most = method.max_models or 4
+        n = draw(st.integers(max(1, method.min_models), most))
+        roles = ["expert"] * n
+        if draw(st.booleans()):
+            roles[draw(st.sampled_from([0, -1])) if method.ordered else -1] = "instruct"
+    names = draw(st.permutations(NAMES))[: len(roles)]
+    data: dict[str, Any] = {
+        "method": method.name,
+        "models": [
+            {
+                "model": name,
+                "role": role,
+                "weight": draw(st.floats(0.25, 2)) if method.uses_weights else 1.0,
+                **({"revision": "main"} if draw(st.booleans()) else {}),
+            }
+            for name, role in zip(names, roles, strict=True)
+        ],
+        "dtype": draw(st.sampled_from([None, *DTYPES])),
+        "seed": draw(st.integers(0, MAX_SEED)),
+        "name": draw(st.sampled_from([None, "x"])),
+    }
+    if method.needs_base == "required":
+        data["base"] = "base"
+    return Recipe.from_mapping(data)
+
+
+@given(recipes())
+def test_form_and_recipe_say_the_same(recipe: Recipe) -> None:
+    assert Draft.from_recipe(recipe).to_recipe() == recipe
+    assert Recipe.from_yaml(recipe.to_yaml()) == recipe
+
+
+def test_what_the_form_cannot_show_is_refused_in_a_sentence() -> None:
+    base = {"method": "task_arithmetic", "base": "b"}
+    twice = Recipe.from_mapping({**base, "models": [{"model": "a"}, {"model": "a"}]})
+    with pytest.raises(RecipeError, match="a is among the models twice"):
+        Draft.from_recipe(twice)
+    models = [{"model": "a", "role": "instruct"}, {"model": "c", "role": "instruct"}]
+    with pytest.raises(RecipeError, match="2 instruct models"):
+        Draft.from_recipe(Recipe.from_mapping({**base, "models": models}))
+    seed = Recipe.from_mapping({**base, "models": [{"model": "a"}], "seed": 2**60})
+    with pytest.raises(RecipeError, match="seed"):
+        Draft.from_recipe(seed)
+
+
+def test_trying_another_method_loses_no_option() -> None:
+    draft = Draft(method="ties", base="b", experts=["a"], options={"ties": {"density": 0.35}})
+    draft.method = "task_arithmetic"
+    assert draft.to_recipe().options == {"scale": 1.0}
+    draft.method = "ties"
+    assert draft.to_recipe().options["density"] == 0.35
