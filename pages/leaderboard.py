@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import NoReturn
 
 import pandas as pd
 import streamlit as st
@@ -31,6 +32,7 @@ ROW_PIXELS = 33
 def page() -> None:
     """The whole page, top to bottom."""
     st.title("Leaderboard")
+    come_back()
     head = st.container(horizontal=True, vertical_alignment="bottom")
     with head:
         board = scores_suites.pick()
@@ -66,6 +68,24 @@ def controls(board: Board) -> tuple[Filters, list[str], list[str]]:
         filters = scores_filters.draw(board)
         chosen, tasks = pick_columns(board)
     return filters, chosen, tasks
+
+
+def leave(name: str, **parameters: str | int) -> NoReturn:
+    """Go to another page, remembering this page's address."""
+    address = {key: st.query_params.get_all(key) for key in st.query_params}
+    st.session_state.leaderboard_left = address
+    links.go(name, **parameters)
+
+
+def come_back() -> None:
+    """Mend the address after the browser's Back.
+
+    When a page switches to another, Streamlit writes the other's parameters over this page's
+    entry in the browser's history: without this, Back would lose filters and ticks.
+    """
+    left = st.session_state.pop("leaderboard_left", None)
+    if left is not None and any(key in st.query_params for key in ("ids", "id", "from")):
+        st.switch_page(links.path("leaderboard"), query_params=left)
 
 
 def empty() -> None:
@@ -184,8 +204,8 @@ def act(lines: list[Line]) -> None:
         return
     model_id = lines[click["row"]].row.entry.id
     if click["label"] == scores_table.CLONE:
-        links.go("build", **{"from": model_id})
-    links.go("model", id=model_id)
+        leave("build", **{"from": model_id})
+    leave("model", id=model_id)
 
 
 def compare_button(board: Board, picked: list[str]) -> None:
@@ -197,7 +217,7 @@ def compare_button(board: Board, picked: list[str]) -> None:
         label, type="primary", icon=":material/compare_arrows:", disabled=not fits,
         help=None if fits else f"Tick two to {MOST_COMPARED} rows of the table.", key="compare",
     ):  # fmt: skip
-        links.go("compare", ids=",".join(ids), suite=board.suite)
+        leave("compare", ids=",".join(ids), suite=board.suite)
     if picked:
         st.button("Clear ticks", key="clear_picks", on_click=remember, args=("pick", ""))
 

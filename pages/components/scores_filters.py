@@ -33,7 +33,7 @@ class Filters:
     configurations: Sequence[str] = ()
     since_seconds: float | None = None
     archived: bool = False
-    partial: bool = True
+    complete: bool = False
     order: str = "score"
 
 
@@ -60,14 +60,16 @@ def draw(board: Board) -> Filters:
         configurations: Sequence[str] = ()
         if len(board.configurations) > 1:
             configurations = _several("Configuration", "config", board.configurations)
-        partial = st.toggle(
-            "Show partial rows", value=True, key="partial", bind="query-params",
-            help="Rows that lack a score on some task of the suite.",
-        )  # fmt: skip
+        complete = st.toggle(
+            "Only complete rows",
+            key="complete",
+            bind="query-params",
+            help="Leave out rows that lack a score on some task of the suite.",
+        )
         archived = st.toggle("Show archived models", key="archived", bind="query-params")
     return Filters(
         (text or "").strip(), roles, methods, domains, configurations, SINCE[since],
-        archived, partial, order,
+        archived, complete, order,
     )  # fmt: skip
 
 
@@ -81,7 +83,7 @@ def _several(
 
 def clear() -> None:
     """Take every filter back. For a button's callback."""
-    st.session_state.update(q="", since="any time", partial=True, archived=False)
+    st.session_state.update(q="", since="any time", complete=False, archived=False)
     st.session_state.update({key: [] for key in ("role", "method", "domain")})
     if "config" in st.session_state:
         st.session_state.config = []
@@ -117,7 +119,7 @@ def apply(board: Board, filters: Filters, now: float | None = None) -> list[Row]
         and (not filters.domains or row.entry.domain in filters.domains)
         and (not filters.configurations or row.configuration in filters.configurations)
         and (since is None or row.scored >= since)
-        and (filters.partial or not row.missing(board.tasks))
+        and (not filters.complete or not row.missing(board.tasks))
         and (not filters.text or any(fits(text) for text in _texts(board, row)))
     ]
 

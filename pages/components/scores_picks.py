@@ -56,6 +56,10 @@ def pick_models(board: Board) -> tuple[list[int], list[str]]:
     Returns:
         The chosen ids that exist, and the parts of the address that name no model.
     """
+    if "ids" not in st.query_params and st.session_state.get("compared"):
+        # Here again from the menu: go on with what was compared last.
+        st.query_params["ids"] = ",".join(map(str, st.session_state.compared))
+        st.session_state.compared = None
     asked = [part.strip() for part in st.query_params.get("ids", "").split(",") if part.strip()]
     known = [int(part) for part in asked if part.isdecimal() and int(part) in board.entries]
     known = list(dict.fromkeys(known))[:MOST]

@@ -100,8 +100,8 @@ def shown_columns(board: Board, chosen: Sequence[str], tasks: Sequence[str]) -> 
     close = ["95 % interval of Δ", "Baseline", "Configuration"]
     rest = [name for names in optional.values() for name in names if name not in close]
     return [
-        "Model", "Score", "±", "Δ", "Verdict", *(c for c in close if c in wanted), "Marks",
-        *(name for name in rest if name in wanted), *(f"task: {t}" for t in tasks), "Do",
+        "Model", "Do", "Score", "±", "Δ", "Verdict", *(c for c in close if c in wanted), "Marks",
+        *(name for name in rest if name in wanted), *(f"task: {t}" for t in tasks),
     ]  # fmt: skip
 
 

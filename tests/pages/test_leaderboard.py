@@ -81,7 +81,7 @@ def test_partial_rows_are_marked_and_stand_last(open_page: Open, ids: dict[str, 
     app = open_page("leaderboard")
     assert names(app)[-1] == "half"
     assert list(table(app).iloc[-1]["Marks"]) == ["partial: 1 of 2 tasks"]
-    hidden = open_page("leaderboard", partial="false")
+    hidden = open_page("leaderboard", complete="true")
     assert "half" not in names(hidden)
 
 
@@ -130,7 +130,7 @@ def test_a_broken_pattern_is_plain_text(open_page: Open, ids: dict[str, int], te
 def test_nonsense_in_the_address_is_harmless(open_page: Open, ids: dict[str, int]) -> None:
     app = open_page("leaderboard", suite="gone", baseline="nobody", role="king", sort="luck",
                     since="never", columns="soup", tasks="none", pick="x,99,-1,7.7.7", config="?",
-                    partial="maybe")  # fmt: skip
+                    complete="maybe")  # fmt: skip
     assert len(names(app)) == 5
 
 
