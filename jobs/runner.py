@@ -175,6 +175,7 @@ class Runner:
         if ended:
             run.child.bury()
             self.runs.remove(run)
+            self._next_tick = 0.0  # the slot is free: look for its next job at once
 
     def _read(self, run: Run) -> None:
         while not run.end_of_events:

@@ -38,13 +38,13 @@ class Worker:
             JobError: another worker serves this home.
             DatabaseError: the database cannot be opened.
         """
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._stop)
+            signal.signal(signal.SIGINT, self._stop)
         slots = devices.devices()
         with lock.acquire(slots):
             caches.use_home()
             open_database()
-            if threading.current_thread() is threading.main_thread():
-                signal.signal(signal.SIGTERM, self._stop)
-                signal.signal(signal.SIGINT, self._stop)
             launcher = best_launcher(log=settings.logs_folder() / "worker.log")
             runner = Runner(slots, launcher)
             say(f"serving {settings.home()} on {', '.join(slots)}, process {os.getpid()}")
