@@ -64,8 +64,9 @@ def pick_models(board: Board) -> tuple[list[int], list[str]]:
     known = [int(part) for part in asked if part.isdecimal() and int(part) in board.entries]
     known = list(dict.fromkeys(known))[:MOST]
     unknown = [p for p in asked if not (p.isdecimal() and int(p) in board.entries)]
-    # The address wins whenever it is not what this very picker wrote into it.
-    if st.session_state.get("compared") != known:
+    # The address wins whenever it is not what this very picker wrote into it. Streamlit forgets
+    # the picker on another page, and an empty picker then must not pass for a cleared one.
+    if st.session_state.get("compared") != known or "picked_models" not in st.session_state:
         st.session_state.picked_models = known
         st.session_state.compared = known
     scored = {row.entry.id for row in board.rows}

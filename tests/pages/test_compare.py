@@ -100,6 +100,18 @@ def test_unknown_ids_are_named(
         assert f"There is no model {name}" in said(app).replace("\\", "")
 
 
+def test_the_models_are_kept_over_a_visit_elsewhere(open_page: Open, ids: dict[str, int]) -> None:
+    app = open_page("compare", ids=of(ids, "m", "b"))
+    for address in ({}, {"ids": of(ids, "m", "b")}):  # by the menu, by the browser's history
+        app.switch_page("leaderboard.py").run()
+        app.query_params.clear()
+        app.switch_page("compare.py")
+        for key, value in address.items():
+            app.query_params[key] = value
+        app.run()
+        assert [metric.label for metric in app.metric] == ["m", "b"]
+
+
 def test_a_deleted_model_leaves_the_others(open_page: Open, ids: dict[str, int]) -> None:
     with transaction() as s:
         s.delete(s.get_one(Model, ids["d"]))
