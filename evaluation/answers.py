@@ -15,6 +15,7 @@ from evaluation.tasks import Item, TaskError
 
 _BOOTSTRAP_DRAWS = 200
 _BOOTSTRAP_SECONDS = 2.0
+_LOWEST = -1e30
 
 
 def score_task(task: Any, items: Sequence[Item]) -> dict[str, Any]:
@@ -39,16 +40,18 @@ def score_task(task: Any, items: Sequence[Item]) -> dict[str, Any]:
     filters = list(task._instances[0].filtered_resps)
     by_filter = {name: _per_item(task, items, name) for name in filters}
     first = filters[0]
+    clusters = _clusters(task, items)
     metric = _primary(task, by_filter[first][0])
     metrics = {
-        (name if key == first else f"{name},{key}"): _aggregate(task, name, rows)
+        (name if key == first else f"{name},{key}"): _aggregate(task, name, rows, clusters)
         for key, rows in by_filter.items()
         for name in rows[0]
     }
     scores = [_item_score(row.get(metric)) for row in by_filter[first]]
     binary = all(score in (0.0, 1.0) for score in scores)
     answers = [
-        _answer(task, item, metric, first) | {"score": score, "correct": _correct(score, binary)}
+        _answer(task, item, metric, first)
+        | {"score": score, "correct": score == 1.0 if binary else None}
         for item, score in zip(items, scores, strict=True)
     ]
     return {
@@ -85,7 +88,19 @@ def _primary(task: Any, row: dict[str, Any]) -> str:
     return next(name for name in names if name in row)
 
 
-def _aggregate(task: Any, metric: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _clusters(task: Any, items: Sequence[Item]) -> list[str] | None:
+    """The source of each item, where ``metadata.cluster`` of the task names the field with it."""
+    field = (task.config.metadata or {}).get("cluster")
+    if field is None:
+        return None
+    if any(field not in item.doc for item in items):
+        raise TaskError(f"its metadata names the cluster field {field!r}, which some items lack")
+    return [str(item.doc[field]) for item in items]
+
+
+def _aggregate(
+    task: Any, metric: str, rows: Sequence[dict[str, Any]], clusters: Sequence[str] | None
+) -> dict[str, Any]:
     from lm_eval.api.metrics import mean
 
     values = [row[metric] for row in rows if metric in row]
@@ -94,8 +109,11 @@ def _aggregate(task: Any, metric: str, rows: Sequence[dict[str, Any]]) -> dict[s
         value = float(function(values))
     except Exception as error:
         raise TaskError(f"its metric {metric} fails ({type(error).__name__}: {error})") from error
+    if not np.isfinite(value):
+        raise TaskError(f"its metric {metric} comes to {value}, which is no score")
     if function is mean:
-        return {"value": value, "stderr": standard_error([float(v) for v in values])}
+        names = clusters if clusters and len(values) == len(clusters) else None
+        return {"value": value, "stderr": standard_error([float(v) for v in values], names)}
     return {"value": value, "stderr": _bootstrap_error(function, values)}
 
 
@@ -122,25 +140,28 @@ def _bootstrap_error(function: Callable[[Any], float], values: Sequence[Any]) ->
     return float(np.std(draws, ddof=1))
 
 
-def _item_score(value: Any) -> float | None:
-    """One item's part of a metric as a number.
+def _item_score(value: Any) -> float:
+    """One item's part of a metric as a finite number.
 
-    Pairs of labels (F1, MCC) count as right or wrong, (log-probability, length) pairs of
-    perplexities as log-probability per unit.
+    What a corpus metric collects per item becomes the nearest thing an item can have: pairs of
+    label and prediction (F1, MCC, BLEU) are right or wrong, a label with its probabilities (Brier)
+    is right when it is the likeliest, a log-probability with a length is that per unit.
     """
     if isinstance(value, bool | int | float | np.number):
-        return float(value)
+        return finite(float(value))
     if isinstance(value, tuple | list) and len(value) == 2:
         a, b = value
         if isinstance(a, float) and isinstance(b, int) and b > 0:
-            return a / b
-        if isinstance(a, int | str | np.integer) and isinstance(b, int | str | np.integer):
-            return float(a == b)
-    return None
+            return finite(a / b)
+        if isinstance(a, int | np.integer) and isinstance(b, np.ndarray | list | tuple):
+            return float(int(np.argmax(b)) == int(a))
+        return float(bool(a == b))
+    return 0.0
 
 
-def _correct(score: float | None, binary: bool) -> bool | None:
-    return None if score is None or not binary else score == 1.0
+def finite(value: float) -> float:
+    """The value, infinities as the largest number that JSON and every database can keep."""
+    return float(np.nan_to_num(value, nan=_LOWEST, posinf=-_LOWEST, neginf=_LOWEST))
 
 
 def _answer(task: Any, item: Item, metric: str, key: str) -> dict[str, Any]:
@@ -168,7 +189,7 @@ def _reply(task: Any, item: Item, metric: str, key: str) -> dict[str, Any]:
         values = [float(request.resps[0][0]) for request in item.requests[: len(texts)]]
         chosen = texts[_argmax(texts, values, metric)]
         choices = [
-            {"text": text, "loglikelihood": value}
+            {"text": text, "loglikelihood": finite(value)}
             for text, value in zip(texts, values, strict=True)
         ]
         return {"output": chosen, "extracted": chosen, "choices": choices, "stopped": None}
@@ -187,7 +208,7 @@ def _reply(task: Any, item: Item, metric: str, key: str) -> dict[str, Any]:
     return {
         "output": text if greedy else "",
         "extracted": text if greedy else "",
-        "choices": [{"text": text, "loglikelihood": value}],
+        "choices": [{"text": text, "loglikelihood": finite(value)}],
         "stopped": None,
     }
 

@@ -176,3 +176,44 @@ def test_few_shot_examples_come_first(sandbox_pair: Any, suite_folder: Path) -> 
     free = scores(run(sandbox_pair, suite_folder, tasks=["free"]))["free"]
     assert free["config"]["num_fewshot"] == 2
     assert free["answers"][0]["prompt"].count("\n\n") == 2
+
+
+def test_items_of_one_source_widen_the_error(sandbox_pair: Any, suite_folder: Path) -> None:
+    from scipy import stats
+
+    rows = [
+        {"q": f"numbers {i}", "c": ["4", "5 6"], "a": i % 2, "report": str(i % 2)}
+        for i in range(12)
+    ]
+    (suite_folder / "tasks" / "choices.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    plain = scores(run(sandbox_pair, suite_folder, tasks=["pick"]))["pick"]
+    path = suite_folder / "tasks" / "pick.yaml"
+    path.write_text(path.read_text().replace("version: 2.0", "version: 2.0, cluster: report"))
+    clustered = scores(run(sandbox_pair, suite_folder, tasks=["pick"]))["pick"]
+    assert plain["stderr"] == pytest.approx(stats.sem([a["score"] for a in plain["answers"]]))
+    assert clustered["value"] == plain["value"]
+    assert clustered["stderr"] > plain["stderr"]
+    path.write_text(path.read_text().replace("cluster: report", "cluster: firm"))
+    (error,) = of_kind(run(sandbox_pair, suite_folder, tasks=["pick"]), "task_error")
+    assert "cluster field 'firm'" in error["text"]
+
+
+@pytest.mark.parametrize(
+    ("value", "score"),
+    [
+        (True, 1.0),
+        (0.25, 0.25),
+        ((1, 1), 1.0),
+        ((1, 0), 0.0),
+        (("a", "a"), 1.0),
+        ((-6.0, 3), -2.0),
+        ((1, [0.2, 0.8]), 1.0),
+        ((0, [0.2, 0.8]), 0.0),
+        (float("-inf"), -1e30),
+        ({"odd": 1}, 0.0),
+    ],
+)
+def test_every_item_gets_a_finite_score(value: Any, score: float) -> None:
+    from evaluation.answers import _item_score
+
+    assert _item_score(value) == score

@@ -118,6 +118,10 @@ def test_there_is_never_a_second_bos(sandbox_pair: Any) -> None:
     assert plain[0] == bos and plain.count(bos) == 1
     assert chat.count(bos) == 1 and chat == tokenizer.encode(templated, add_special_tokens=False)
     assert bos not in Encoder(tokenizer, add_bos_token=False).encode(["The cat"])[0]
+    adding = TOKENIZERS["llama"]()  # its post-processor would put one before any text
+    for habit in (None, True):
+        (tokens,) = Encoder(adding, add_bos_token=habit).encode(["<s>The cat"])
+        assert tokens.count(adding.bos_token_id) == 1
 
 
 FAMILIES: dict[str, dict[str, Any]] = {
