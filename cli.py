@@ -82,6 +82,7 @@ def evaluate(
     data = report.of_models(suite, terminal.scored_models(rows), limit=limit)
     terminal.print_leaderboard(data)
     terminal.write_json(json, data)
+    terminal.tell_task_errors(rows)
 
 
 @app.command()

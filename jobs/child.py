@@ -60,6 +60,8 @@ def report(events: int, generator: Iterator[Event]) -> int:
     try:
         for event in generator:
             stage = str(event.get("stage", stage))
+            if event.get("kind") in ("warning", "log", "task_error"):
+                print(f"{event['kind']}: {event.get('task', '')} {event['text']}")
             emit(events, event)
     except (Terminated, BrokenPipeError):
         raise

@@ -17,7 +17,6 @@ from sqlalchemy.orm import Session, aliased
 
 from db.engine import session, transaction
 from db.tables import Dependency, Job
-from jobs import identity
 
 LEASE_SECONDS = 10.0
 HEARTBEAT_SECONDS = 2.0
@@ -165,36 +164,8 @@ def died(held: Claim, reason: str) -> str:
     with transaction() as opened:
         write(opened, held)
         row = opened.get_one(Job, held.job_id)
-        _bury(opened, row, reason)
+        bury(opened, row, reason)
         return row.state
-
-
-def reap(worker_gone: bool = True) -> int:
-    """Take back the jobs of workers that are dead or silent; return how many.
-
-    Args:
-        worker_gone: also those whose worker was on this host and has died, before their lease
-            runs out.
-    """
-    with session() as opened:
-        rows = list(opened.scalars(select(Job).where(Job.state == "running")))
-    now = time.time()
-    lost = [
-        (row.id, row.attempt)
-        for row in rows
-        if (row.lease_until or 0) < now or (worker_gone and identity.is_gone(row.worker))
-    ]
-    if not lost:
-        return 0
-    taken = 0
-    with transaction() as opened:
-        for job_id, attempt in lost:
-            row = opened.get_one(Job, job_id)
-            expired = (row.lease_until or 0) < now or identity.is_gone(row.worker)
-            if row.state == "running" and row.attempt == attempt and expired:
-                _bury(opened, row, "the worker that ran it was lost")
-                taken += 1
-    return taken
 
 
 def cancel_requested(job_ids: list[int]) -> set[int]:
@@ -221,7 +192,8 @@ def end_dependents(opened: Session, job_id: int, state: str) -> None:
         end_dependents(opened, row.id, state)
 
 
-def _bury(opened: Session, row: Job, reason: str) -> None:
+def bury(opened: Session, row: Job, reason: str) -> None:
+    """Queue a job again whose process has died, or end it: cancelled, or dead too often."""
     row.deaths += 1
     row.lease_until = None
     row.worker = None

@@ -19,6 +19,7 @@ WRITES_PER_SECOND = 4.0
 RATE_WINDOW_SECONDS = 10.0
 FACTS = ("fingerprint", "signature", "architecture", "n_parameters", "size_bytes", "dtype",
          "has_chat_template")  # fmt: skip
+MOST_WARNINGS = 20
 PROMPTS_AT_ONCE = 400  # SQLite allows 32,766 variables in a statement
 
 
@@ -33,6 +34,8 @@ class Recorder:
         self.result: dict[str, Any] | None = None
         self.error: str | None = None
         self.exit_code = 1
+        self.warnings: list[str] = []
+        self.task_errors: dict[str, str] = {}
         self.ended = False
         self.last_write = 0.0
         self._stage = ""
@@ -54,6 +57,10 @@ class Recorder:
                 self._score(event)
             case "merged":
                 self._register(event)
+            case "warning":
+                self.warnings.append(str(event["text"]))
+            case "task_error":
+                self.task_errors[str(event["task"])] = str(event["text"])
             case "result":
                 self.result = {key: value for key, value in event.items() if key != "kind"}
             case "error":
@@ -61,6 +68,15 @@ class Recorder:
                 self.exit_code = int(event.get("exit_code", 1))
             case "end":
                 self.ended = True
+
+    def outcome(self) -> dict[str, Any]:
+        """The job's result: what its kind says, with the warnings and the tasks that failed."""
+        noted: dict[str, Any] = {}
+        if self.warnings:
+            noted["warnings"] = list(dict.fromkeys(self.warnings))[:MOST_WARNINGS]
+        if self.task_errors:
+            noted["task_errors"] = self.task_errors
+        return {**(self.result or {}), **noted}
 
     def flush(self, *, force: bool = False) -> None:
         """Write the progress that is not written yet, a few times a second at most."""

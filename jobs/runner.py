@@ -23,6 +23,7 @@ from jobs.child import sentence
 from jobs.kinds import Event
 from jobs.launch import Child, Launcher
 from jobs.queue import Claim, Fenced
+from jobs.reaper import Reaper
 from jobs.record import Recorder
 
 TICK_SECONDS = 0.2  # how often the database is asked for new jobs and for cancels
@@ -77,6 +78,7 @@ class Runner:
         self.threads = threads
         self.worker = identity.worker_id()
         self.runs: list[Run] = []
+        self.reaper = Reaper()
         self.trouble: str | None = None  # why the database cannot be written at the moment
         self._next_tick = 0.0
         self._next_reap = 0.0
@@ -117,7 +119,7 @@ class Runner:
                 run.stop("fenced")
         if time.monotonic() >= self._next_reap:
             self._next_reap = time.monotonic() + REAP_SECONDS
-            queue.reap()
+            self.reaper.reap()
         while claim and self._claim_one():
             pass
 
@@ -211,7 +213,7 @@ class Runner:
             return
         recorder.flush(force=True)
         if recorder.ended and recorder.error is None:
-            queue.finish(run.claim, "done", result=recorder.result)
+            queue.finish(run.claim, "done", result=recorder.outcome())
         elif run.stopping == "error":
             queue.finish(run.claim, "failed", error=recorder.error)
         elif run.stopping == "cancel":
@@ -219,7 +221,7 @@ class Runner:
         elif run.stopping == "release":
             queue.release(run.claim)
         elif recorder.error is not None:
-            why = {"exit_code": recorder.exit_code}
+            why = {**recorder.outcome(), "exit_code": recorder.exit_code}
             queue.finish(run.claim, "failed", error=recorder.error, result=why)
             registry.forget_unseen(prepare.models_of(run.claim.spec))
         elif code < 0:

@@ -87,6 +87,26 @@ def scored_models(rows: Sequence[JobRow]) -> dict[str, list[str]]:
     return found
 
 
+def tell_task_errors(rows: Sequence[JobRow]) -> None:
+    """Fail when tasks could not be scored, naming each on standard error.
+
+    Raises:
+        JobError: with their number.
+    """
+    found = {
+        (str((row.result or {}).get("model")), task): text
+        for row in rows
+        for task, text in ((row.result or {}).get("task_errors") or {}).items()
+    }
+    for (model, task), text in found.items():
+        print(f"{model}, {task}: {text}", file=sys.stderr)
+    if found:
+        raise JobError(
+            f"{len(found)} scores are missing; the reasons are above. The others are recorded.",
+            exit_code=1,
+        )
+
+
 class _Shown:
     """A progress line for each job; where there is no terminal, a line when its state changes."""
 

@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator
 from typing import Any
 
 from jobs.describe import describe
+from jobs.errors import JobError
 from jobs.kinds import Event
 from jobs.kinds.parents import find, locate
 from jobs.kinds.threads import use_threads
@@ -33,7 +34,8 @@ def run(spec: dict[str, Any]) -> Iterator[Event]:
         yield {"kind": "result", "model": spec["model"], "reused": True}
         return
     model, tokenizer, skip = ready
-    n_scored, n_failed = 0, 0
+    n_scored = 0
+    failed: dict[str, str] = {}
     for event in evaluate(
         model,
         tokenizer,
@@ -44,11 +46,15 @@ def run(spec: dict[str, Any]) -> Iterator[Event]:
         skip=skip,
     ):
         n_scored += event.get("kind") == "score"
-        n_failed += event.get("kind") == "task_error"
+        if event.get("kind") == "task_error":
+            failed[event["task"]] = event["text"]
         if event.get("kind") != "result":
             yield event
+    if failed and not n_scored and not skip:
+        task, text = next(iter(failed.items()))
+        raise JobError(f"No task could be scored. {task}: {text}", exit_code=1)
     yield {"kind": "result", "model": spec["model"], "model_id": spec["model_id"],
-           "n_scored": n_scored, "n_reused": len(skip), "n_failed": n_failed}  # fmt: skip
+           "n_scored": n_scored, "n_reused": len(skip), "n_failed": len(failed)}  # fmt: skip
 
 
 Ready = tuple[Any, Any, set[str]]  # transformers model, tokenizer, tasks to skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from db.tables import Job
 from jobs import api, identity, queue
 from jobs.errors import JobError
 from jobs.queue import Fenced
+from jobs.reaper import Reaper
 from tests.jobs.conftest import PROJECT, row, submit
 
 ME = identity.worker_id()
@@ -75,7 +77,7 @@ def test_a_late_zombie_cannot_write(home: Path) -> None:
     job = submit()
     zombie = claim()
     change(job, lease_until=0.0)  # it was silent for too long
-    assert queue.reap() == 1
+    assert Reaper(0.0).reap() == 1
     heir = claim()
     assert (heir.job_id, heir.attempt) == (job, 2)
     for write in (
@@ -107,7 +109,7 @@ def test_a_fenced_transaction_writes_nothing_at_all(home: Path) -> None:
 def test_a_living_worker_keeps_its_job(home: Path) -> None:
     job = submit()
     claim()
-    assert queue.reap() == 0
+    assert Reaper(0.0).reap() == 0
     assert row(job).state == "running"
 
 
@@ -117,7 +119,7 @@ def test_a_dead_worker_loses_its_job_before_the_lease_runs_out(home: Path) -> No
     worker = identity.worker_id().replace(f":{os.getpid()}:", f":{dead.pid}:")
     dead.wait()
     assert queue.claim(worker, "cpu") is not None
-    assert queue.reap() == 1
+    assert Reaper(0.0).reap() == 1
     assert (row(job).state, row(job).deaths) == ("queued", 1)
     assert row(job).error == "Started again: the worker that ran it was lost."
 
@@ -125,9 +127,26 @@ def test_a_dead_worker_loses_its_job_before_the_lease_runs_out(home: Path) -> No
 def test_another_hosts_worker_is_judged_by_its_lease_alone(home: Path) -> None:
     job = submit()
     queue.claim("elsewhere:1:0.0", "cpu")
-    assert queue.reap() == 0
+    assert Reaper(0.0).reap() == 0
     change(job, lease_until=1.0)
-    assert queue.reap() == 1
+    assert Reaper(0.0).reap() == 1
+
+
+def test_a_clock_that_jumps_costs_nobody_a_job(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = submit()
+    held = claim()
+    reaper = Reaper(0.3)
+    ahead = time.time() + 3600
+    monkeypatch.setattr(time, "time", lambda: ahead)
+    assert reaper.reap() == 0  # the lease has run out, but perhaps only by the clock
+    queue.heartbeat(held)
+    time.sleep(0.4)
+    assert reaper.reap() == 0
+    assert row(job).state == "running"
+    change(job, lease_until=1.0)  # and now it is silent indeed
+    assert reaper.reap() == 0
+    time.sleep(0.4)
+    assert reaper.reap() == 1
 
 
 def test_cancel_of_a_lost_job_is_not_forgotten(home: Path) -> None:
@@ -136,7 +155,7 @@ def test_cancel_of_a_lost_job_is_not_forgotten(home: Path) -> None:
     assert api.cancel(job)
     assert row(job).state == "running"
     change(job, lease_until=0.0)
-    queue.reap()
+    Reaper(0.0).reap()
     assert row(job).state == "cancelled"
 
 
