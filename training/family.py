@@ -107,6 +107,7 @@ def _open_build(family: FamilySpec, folder: Path, seed: int) -> _Build:
     if not mark.exists() or mark.read_text(encoding="utf-8") != fingerprint:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
+        _write(folder / ".gitignore", "*\n")
         _write(mark, fingerprint)
     return _Build(family, folder, make_world(seed))
 

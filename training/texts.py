@@ -69,4 +69,5 @@ def _chat_words(spec: ModelSpec, world: World, rng: random.Random, count: int) -
     if spec.chats:
         for turns in islice(conversations(world, spec.chats.mix, rng), count):
             for chat in turns:
-                yield f"{chat.system} {chat.user} {chat.assistant}"
+                yield f"{chat.system} {chat.user}"
+                yield chat.assistant

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -80,12 +79,12 @@ def train(
         optimizer.step(rate_factor(step, steps, schedule.decay_share))
         done = step + 1
         if done % schedule.checkpoint_steps == 0 and done < steps:
-            _save(checkpoint, {"step": done, "model": model.state_dict(), "optimizer": optimizer})
+            _save(checkpoint, done, model, optimizer)
         yield done, steps, loss.item()
 
 
-def _save(path: Path, state: dict[str, Any]) -> None:
-    state = state | {"optimizer": state["optimizer"].state_dict()}
+def _save(path: Path, step: int, model: nn.Module, optimizer: Optimizer) -> None:
+    state = {"step": step, "model": model.state_dict(), "optimizer": optimizer.state_dict()}
     temporary = path.with_suffix(".tmp")
     torch.save(state, temporary)
     os.replace(temporary, path)

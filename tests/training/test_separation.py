@@ -10,7 +10,7 @@ import pytest
 from training.family import DEFAULT_SEED
 from training.leaks import find_leaks
 from training.spec import FamilySpec, load_spec
-from training.texts import all_training_texts
+from training.texts import all_training_texts, tokenizer_texts
 from training.world.chats import Chat
 from training.world.tasks import TASKS, prompts
 from training.world.world import World, make_world
@@ -28,7 +28,9 @@ def world() -> World:
 
 @pytest.fixture(scope="module")
 def training_texts(family: FamilySpec, world: World) -> set[str]:
-    return {text for _, text in all_training_texts(family, world)}
+    """What any model or the tokenizer is trained on."""
+    texts = {text for _, text in all_training_texts(family, world)}
+    return texts | set(tokenizer_texts(family, world))
 
 
 @pytest.fixture(scope="module")
