@@ -82,12 +82,10 @@ def _cancel_group(group: str) -> None:
 
 def _job(row: JobRow, *, alone: bool) -> None:
     with st.container(border=True, gap="small"):
-        left, right = st.columns([6, 2], vertical_alignment="center")
         kind = job_view.KINDS.get(row.kind, row.kind)
-        with left:
+        with st.container(horizontal=True, vertical_alignment="center"):
             name = "" if alone else f"**{problems.as_text(row.title)}** "
             st.markdown(f"{job_view.badge(row)} {name}:gray[{kind} · {job_view.line(row)}]")
-        with right, st.container(horizontal=True, horizontal_alignment="right"):
             job_view.actions(row, "detail")
         if row.state == "running":
             job_view.progress(row)

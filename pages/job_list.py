@@ -54,17 +54,15 @@ def _rows(states: tuple[str, ...], search: str) -> None:
 
 def _row(row: JobRow) -> None:
     with st.container(border=True, gap="small"):
-        left, right = st.columns([6, 2], vertical_alignment="center")
-        with left:
+        with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(
                 f"{job_view.badge(row)} **{problems.as_text(row.title)}**"
                 f" :gray[· {job_view.line(row)}]"
             )
-            if row.error:
-                st.markdown(f":red[{problems.as_text(row.error)}]")
-        with right, st.container(horizontal=True, horizontal_alignment="right"):
             job_view.actions(row, "list")
             links.link("job", "Open", icon=":material/arrow_forward:", job=row.id)
+        if row.error:
+            st.markdown(f":red[{problems.as_text(row.error)}]")
         if row.state == "running":
             job_view.progress(row)
 

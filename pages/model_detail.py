@@ -125,11 +125,13 @@ def _facts(row: ModelRow) -> None:
         ("Added", words.ago(row.created)),
     ]
     with st.container(border=True):
-        for column, (title, value) in zip(st.columns([2, 2, 2, 3, 2]), facts, strict=True):
-            column.caption(title)
-            column.markdown(problems.as_text(value))
+        with st.container(horizontal=True, gap="large"):
+            for title, value in facts:
+                with st.container(width="content", gap=None):
+                    st.caption(title)
+                    st.markdown(problems.as_text(value))
         st.caption(
-            f"{problems.as_text(row.source or 'made in memory, not on disk')}"
+            problems.as_text(words.place(row.source))
             + (f" · fingerprint {row.fingerprint[:16]}" if row.fingerprint else "")
         )
 

@@ -84,7 +84,7 @@ def _cells(row: ModelRow) -> dict[str, Any]:
         "Format": row.dtype or "–",
         "Scores": row.n_evaluations,
         "Fingerprint": (row.fingerprint or "–")[:12],
-        "Place": row.source or "in memory only",
+        "Place": words.place(row.source),
         "Do": [
             OPEN,
             *([CHAT] if row.source else []),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from db.queries import models as model_rows
 from db.queries.models import ModelRow
@@ -24,23 +25,26 @@ def main() -> None:
         links.link("models", "Add a model", icon=":material/add:")
         return
     conversation.session().warm()
-    chosen = _choose(rows)
+    # pinned to the foot of the page wherever it is called; called first, so that what stands
+    # above already knows of a new message
+    prompt = st.chat_input(
+        "Ask something", key="chat_prompt", max_chars=MAX_CHARACTERS, submit_mode="stop"
+    )
+    chosen, copy = _choose(rows, bool(conversation.turns() or prompt))
     settings, system, plain = _settings()
     modes = [_mode(rows[name], plain) for name in chosen]
     _say_modes(chosen, modes)
     for turn in conversation.turns():
         _draw_turn(turn)
-    prompt = st.chat_input(
-        "Ask something", key="chat_prompt", max_chars=MAX_CHARACTERS, submit_mode="stop"
-    )
     if not conversation.turns() and not prompt:
         prompt = _empty(chosen)
     if prompt:
         _ask(prompt, chosen, modes, settings, system)
+    copy.code(conversation.as_text(), language=None, wrap_lines=True)
 
 
-def _choose(rows: dict[str, ModelRow]) -> list[str]:
-    """One or two models; the choice is in the address."""
+def _choose(rows: dict[str, ModelRow], begun: bool) -> tuple[list[str], DeltaGenerator]:
+    """One or two models (the choice is in the address), and where the text to copy goes."""
     order = sorted(rows, key=lambda name: (rows[name].role != "merge", -rows[name].id))
     merges = [name for name in order if rows[name].is_merge]
     instructs = [name for name in order if rows[name].role == "instruct"]
@@ -64,11 +68,12 @@ def _choose(rows: dict[str, ModelRow]) -> list[str]:
             "Clear",
             icon=":material/delete_sweep:",
             on_click=conversation.clear,
-            disabled=not conversation.turns(),
+            disabled=not begun,
         )
-        with st.popover("Copy", icon=":material/content_copy:", disabled=not conversation.turns()):
-            st.code(conversation.as_text(), language=None, wrap_lines=True)
-    return [name for name in (model, beside) if name]
+        with st.popover("Copy", icon=":material/content_copy:", disabled=not begun):
+            st.caption("The button at the corner of the text copies it.")
+            copy = st.empty()
+    return [name for name in (model, beside) if name], copy
 
 
 def _settings() -> tuple[chat.Settings, str, bool]:
@@ -156,7 +161,7 @@ def _empty(chosen: list[str]) -> str | None:
 
 def _draw_turn(turn: dict[str, Any]) -> None:
     """A turn that is over."""
-    with st.chat_message("user"):
+    with st.chat_message("user", avatar=":material/person:"):
         st.text(turn["prompt"])
     for column, said in zip(st.columns(len(turn["answers"])), turn["answers"], strict=True):
         with column, st.chat_message("assistant", avatar=":material/science:"):
@@ -187,7 +192,7 @@ def _ask(
         "answers": [{"model": n, "text": "", "note": None, "problem": None} for n in chosen],
     }
     conversation.turns().append(turn)
-    with st.chat_message("user"):
+    with st.chat_message("user", avatar=":material/person:"):
         st.text(prompt)
     slots, feet = [], []
     for column, name in zip(st.columns(len(chosen)), chosen, strict=True):

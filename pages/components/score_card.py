@@ -32,7 +32,7 @@ def figure(name: str, board: Board, scored: Row) -> None:
     st.metric(
         problems.as_text(name),
         f"{100 * scored.macro:.1f} %",
-        delta=None if gap is None else f"{100 * gap.value:+.1f} points",
+        delta=None if gap is None else words.points(gap.value),
         # a difference that could be noise is grey, and says so
         delta_color="normal" if gap and gap.verdict in ("better", "worse") else "off",
         delta_description=_beside(gap, best),

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
+
+from db import settings
 
 
 def size(size_bytes: float | None) -> str:
@@ -58,3 +61,20 @@ def ago(moment: float | None, now: float | None = None) -> str:
 def plural(number: int, word: str) -> str:
     """`1 job`, `3 jobs`."""
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def points(difference: float) -> str:
+    """`+2.3 points` of a difference in shares; what rounds to nothing has no sign."""
+    text = f"{100 * difference:+.1f}"
+    return f"{text.lstrip('+-') if float(text) == 0 else text} points"
+
+
+def place(source: str) -> str:
+    """A folder as short as it can be said; a Hub id as it is."""
+    if not source:
+        return "in memory only"
+    path = Path(source)
+    for folder, word in ((settings.PROJECT, ""), (settings.home(), "CRUCIBLE_HOME/")):
+        if path.is_absolute() and path.is_relative_to(folder):
+            return f"{word}{path.relative_to(folder)}"
+    return source

@@ -149,9 +149,7 @@ def test_adding_a_folder_without_weights_is_one_sentence(build: AppTest, tmp_pat
         assert "Traceback" not in build.error[0].value
 
 
-def test_adding_a_folder_makes_it_selectable(
-    build: AppTest, tmp_path: Path, project: Path
-) -> None:
+def test_adding_a_folder_makes_it_selectable(build: AppTest, tmp_path: Path, project: Path) -> None:
     import shutil
 
     shutil.copytree(project / "sandbox" / "math", tmp_path / "my-math")

@@ -124,9 +124,7 @@ def test_a_model_without_a_template_is_continued_and_it_says_so(
     assert "Plain completion" in text_of(app)
 
 
-def test_an_error_of_one_side_is_a_sentence(
-    open_page: Open, sandbox: None, canned: Canned
-) -> None:
+def test_an_error_of_one_side_is_a_sentence(open_page: Open, sandbox: None, canned: Canned) -> None:
     canned.events = ({"event": "error", "which": 0, "text": "m ran out of memory."},)
     app = say(open_page("talk", model=INSTRUCT), "hi")
     assert app.error[0].value == "m ran out of memory."
