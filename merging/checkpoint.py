@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections import Counter
 from pathlib import Path
 from types import TracebackType
@@ -46,6 +47,7 @@ class Checkpoint:
         self.config = config
         self.tensors = tensors
         self._files: dict[Path, int] = {}
+        self._opening = threading.Lock()
 
     @classmethod
     def open(cls, folder: str | Path, *, label: str | None = None) -> Checkpoint:
@@ -137,8 +139,9 @@ class Checkpoint:
 
     def _read_into(self, buffer: memoryview, file: Path, offset: int) -> None:
         try:
-            if file not in self._files:
-                self._files[file] = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+            with self._opening:
+                if file not in self._files:
+                    self._files[file] = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
             done = 0
             while done < len(buffer):
                 count = os.preadv(self._files[file], [buffer[done:]], offset + done)

@@ -38,7 +38,7 @@ def merge_to_folder(
     *,
     device: str = "auto",
     chunk_elements: int = CHUNK_ELEMENTS,
-    threads: int | None = None,
+    threads: int = 1,
     max_shard_bytes: int = MAX_SHARD_BYTES,
     scores: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Generator[Event, None, Path]:
@@ -49,8 +49,9 @@ def merge_to_folder(
         folders: reference -> folder, for every parent.
         out: the folder to make; it appears only when it is complete.
         device: "auto", "cpu", "cuda" or another torch device.
-        chunk_elements: elements in memory at a time, per parent; the result does not depend on it.
-        threads: threads to compute with; None leaves torch's setting.
+        chunk_elements: elements in memory at a time, per parent and thread; the result does not
+            depend on it.
+        threads: tensors that are merged at the same time on the CPU.
         max_shard_bytes: tensor data per file.
         scores: task -> model -> score, for the model card.
 
@@ -74,12 +75,12 @@ def merge_to_folder(
         device = choose_device(device)
         outputs = parents.outputs()
         metadata = {"format": "pt", "crucible_recipe": parents.recipe.hash}
-        with partial_folder(out) as folder, _threads(threads):
+        with partial_folder(out) as folder:
             sink = FolderSink(folder, outputs, max_shard_bytes=max_shard_bytes, metadata=metadata)
             with sink:
                 yield {"kind": "stage", "stage": "Merging"}
                 yield from merge_tensors(
-                    parents, sink, device=device, chunk_elements=chunk_elements
+                    parents, sink, device=device, chunk_elements=chunk_elements, threads=threads
                 )
             yield {"kind": "stage", "stage": "Finishing"}
             write_companions(parents, folder)
@@ -105,6 +106,7 @@ def merge_to_model(
     device: str = "auto",
     dtype: str | None = None,
     chunk_elements: int = CHUNK_ELEMENTS,
+    threads: int = 1,
 ) -> Generator[Event, None, tuple[Any, Any]]:
     """Merge into a transformers model in memory, without writing its weights anywhere.
 
@@ -113,7 +115,8 @@ def merge_to_model(
         folders: reference -> folder, for every parent.
         device: where the model is to live and the merge is computed.
         dtype: overrides the recipe's.
-        chunk_elements: elements in memory at a time, per parent.
+        chunk_elements: elements in memory at a time, per parent and thread.
+        threads: tensors that are merged at the same time on the CPU.
 
     Yields:
         Events; the last is {"kind": "result", "recipe_hash", "recipe", "parameters", "seconds"}.
@@ -141,7 +144,9 @@ def merge_to_model(
             for name, output in parents.outputs().items()
         }
         sink = TensorSink(tensors)
-        yield from merge_tensors(parents, sink, device=device, chunk_elements=chunk_elements)
+        yield from merge_tensors(
+            parents, sink, device=device, chunk_elements=chunk_elements, threads=threads
+        )
         yield {"kind": "stage", "stage": "Loading"}
         model, tokenizer = _load(parents, tensors, device)
         yield {
@@ -241,19 +246,3 @@ def _generation_config(folder: Path) -> Any:
     from transformers import GenerationConfig
 
     return GenerationConfig.from_pretrained(folder)
-
-
-@contextlib.contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Compute with `count` threads inside the block."""
-    if count is None:
-        yield
-        return
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from merging.checkpoint import Checkpoint
@@ -24,7 +25,12 @@ CHUNK_ELEMENTS = 1 << 18
 
 
 def merge_tensors(
-    parents: Parents, sink: Sink, *, device: str, chunk_elements: int = CHUNK_ELEMENTS
+    parents: Parents,
+    sink: Sink,
+    *,
+    device: str,
+    chunk_elements: int = CHUNK_ELEMENTS,
+    threads: int = 1,
 ) -> Iterator[Event]:
     """Merge every tensor of the parents into the sink.
 
@@ -32,7 +38,8 @@ def merge_tensors(
         parents: opened, compatible parents, their recipe pinned where masks depend on it.
         sink: takes the chunks in the dtypes of `parents.outputs()`.
         device: torch device to compute on.
-        chunk_elements: elements that are in memory at a time, per parent.
+        chunk_elements: elements that are in memory at a time, per parent and thread.
+        threads: tensors that are merged at the same time on the CPU.
 
     Yields:
         Progress events, one per finished tensor.
@@ -43,13 +50,19 @@ def merge_tensors(
     """
     outputs = parents.outputs()
     elements = sum(output.n_elements for output in outputs.values()) or 1
-    finished = 0
-    for done, (name, output) in enumerate(outputs.items(), 1):
+
+    def merge_named(name: str) -> int:
+        output = outputs[name]
         if parents.reference.tensors[name].is_float:
             _merge_one(parents, name, output, sink, device, chunk_elements)
         else:
             _copy_equal(parents, name, sink, chunk_elements)
-        finished += output.n_elements
+        return output.n_elements
+
+    finished = 0
+    workers = threads if device == "cpu" else 1
+    for done, count in enumerate(_in_turn(merge_named, list(outputs), workers), 1):
+        finished += count
         yield {
             "kind": "progress",
             "stage": "Merging",
@@ -58,6 +71,30 @@ def merge_tensors(
             "unit": "tensors",
             "fraction": finished / elements,
         }
+
+
+def _in_turn(work: Callable[[str], int], names: list[str], threads: int) -> Iterator[int]:
+    """Results of `work` in the order of `names`, computed by several threads.
+
+    Every thread computes with one thread of torch: whole tensors side by side scale, where torch's
+    own threads inside chunks of this size mostly wait for each other.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        if threads <= 1:
+            yield from map(work, names)
+            return
+        pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+        try:
+            for future in [pool.submit(work, name) for name in names]:
+                yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+    finally:
+        torch.set_num_threads(before)
 
 
 class StoredTensor:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from merging.methods.registry import merge_method
-from merging.methods.sums import dot
+from merging.methods.sums import gram
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,11 +22,7 @@ NEARLY_PARALLEL = 0.9995
 
 def _coefficients(whole: WholeTensor, *, t: float) -> tuple[float, float]:
     """The factors of the two tensors, from their cosine over the whole tensor."""
-    first, second, both = (
-        dot((block.models[0], block.models[0]) for block in whole.blocks()),
-        dot((block.models[1], block.models[1]) for block in whole.blocks()),
-        dot((block.models[0], block.models[1]) for block in whole.blocks()),
-    )
+    first, second, both = gram(block.models for block in whole.blocks())
     norms = math.sqrt(first) * math.sqrt(second)
     cosine = both / norms if norms > 0 else 1.0
     if abs(cosine) > NEARLY_PARALLEL:

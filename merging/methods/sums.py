@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,6 +27,11 @@ def total(blocks: Iterable[Tensor]) -> float:
     return math.fsum(part for block in blocks for part in partial_sums(block.double()))
 
 
-def dot(blocks: Iterable[tuple[Tensor, Tensor]]) -> float:
-    """Dot product of two tensors given block by block, in float64."""
-    return total(left.double() * right.double() for left, right in blocks)
+def gram(blocks: Iterable[Sequence[Tensor]]) -> tuple[float, float, float]:
+    """The sums x.x, y.y and x.y of two tensors given block by block, in float64 and in one pass."""
+    sums: tuple[list[float], ...] = ([], [], [])
+    for pair in blocks:
+        x, y = (values.double() for values in pair)
+        for found, product in zip(sums, (x * x, y * y, x * y), strict=True):
+            found.extend(partial_sums(product))
+    return math.fsum(sums[0]), math.fsum(sums[1]), math.fsum(sums[2])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from merging.methods import METHODS
 from merging.methods.draws import Draws, key_of
 from merging.methods.selection import kth_largest_magnitude
-from merging.methods.sums import ROW, dot, total
+from merging.methods.sums import ROW, gram, total
 from tests.merging.reference import REFERENCES
 from tests.merging.whole import InMemory, merge
 
@@ -167,10 +167,12 @@ def test_sums_are_right_and_independent_of_blocks_and_threads() -> None:
     values = torch.randn(5 * ROW + 77, generator=torch.Generator().manual_seed(0))
     expected = math.fsum(values.double().tolist())
     assert total([values]) == pytest.approx(expected, abs=1e-9)
-    whole = dot([(values, values)])
-    assert dot([(part, part) for part in values.split(2 * ROW)]) == whole
+    other = values.roll(1)
+    whole = gram([(values, other)])
+    assert whole[2] == pytest.approx(float(values.double() @ other.double()), abs=1e-9)
+    assert gram(zip(values.split(2 * ROW), other.split(2 * ROW), strict=True)) == whole
     torch.set_num_threads(2)
     try:
-        assert dot([(values, values)]) == whole
+        assert gram([(values, other)]) == whole
     finally:
         torch.set_num_threads(1)
