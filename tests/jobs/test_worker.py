@@ -60,11 +60,14 @@ def test_a_killed_child_is_started_again(
     start_worker: Start, tmp_path: Path, number: signal.Signals
 ) -> None:
     start_worker()
-    marks = tmp_path / "marks"
-    job = submit(die=int(number), marks=str(marks))
+    marks, grandchild = tmp_path / "marks", tmp_path / "grandchild"
+    job = submit(die=int(number), marks=str(marks), grandchild=str(grandchild), seconds=0.2)
+    wait_for(lambda: grandchild.exists() and grandchild.read_text())
+    left_behind = int(grandchild.read_text())
     done = wait_state(job, "done", "failed")
     assert (done.state, done.attempt, done.deaths) == ("done", 2, 1)
     assert len(pids(marks)) == 2
+    assert not alive(left_behind)
     assert f"killed by {number.name}" in job_rows.log_tail(job)
 
 
