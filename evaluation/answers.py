@@ -104,17 +104,20 @@ def _aggregate(
     from lm_eval.api.metrics import mean
 
     values = [row[metric] for row in rows if metric in row]
-    function = task.aggregation().get(metric, mean)
+    function: Any = task.aggregation().get(metric, mean)
     try:
         value = float(function(values))
     except Exception as error:
         raise TaskError(f"its metric {metric} fails ({type(error).__name__}: {error})") from error
     if not np.isfinite(value):
         raise TaskError(f"its metric {metric} comes to {value}, which is no score")
-    if function is mean:
+    is_mean = function is mean
+    if is_mean:
         names = clusters if clusters and len(values) == len(clusters) else None
         return {"value": value, "stderr": standard_error([float(v) for v in values], names)}
-    return {"value": value, "stderr": _bootstrap_error(function, values)}
+    error = getattr(function, "standard_error", None)
+    stderr = error(values) if error else _bootstrap_error(function, values)
+    return {"value": value, "stderr": stderr}
 
 
 def _bootstrap_error(function: Callable[[Any], float], values: Sequence[Any]) -> float | None:

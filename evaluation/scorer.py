@@ -138,7 +138,6 @@ class Scorer(LM):
             )
             tokens = tokens[-(self.window + 1) :]
             scored = min(scored, len(tokens) - 1)
-            group = ("cut", index)  # what is cut differs by choice: nothing is shared
         return Query(index, tokens, scored, group)
 
     def _warn_joins(self, pairs: Sequence[Pair]) -> None:

@@ -213,6 +213,19 @@ def test_special_tokens_can_end_an_answer(sandbox_pair: Any, instances: Any) -> 
     assert [(a.text, a.stopped) for a in answers] == [("", "until")]
 
 
+def test_a_stop_letter_made_of_several_tokens_is_found() -> None:
+    from evaluation.stops import StopStrings
+
+    tokenizer = TOKENIZERS["byte"]()
+    bytes_of = [tokenizer.convert_tokens_to_ids(letter) for letter in "ãĢĤ"]  # "。" byte by byte
+    assert tokenizer.decode(bytes_of) == "。"
+    stops = StopStrings(tokenizer)
+    start = tokenizer.encode("東京")
+    assert not stops.found(start + bytes_of[:2], ["。"])
+    assert stops.found(start + bytes_of, ["。"])
+    assert stops.cut(start + bytes_of, ["。"]) == "東京"
+
+
 def test_more_new_tokens_than_the_window_are_cut(sandbox_pair: Any, instances: Any) -> None:
     from evaluation.scorer import Scorer
 
