@@ -73,26 +73,28 @@ def draw(comparison: Comparison) -> None:
     st.caption("95 % intervals of single scores (Wilson's for right or wrong). Whether two models "
                "differ is decided below, from the same items: single intervals overlap more "
                "often than differences are noise.")  # fmt: skip
-    for row in comparison.others:
+    for row in sorted(comparison.others, key=lambda r: r is not comparison.focus):
         differences = compared.task_differences(row, comparison.baseline)
-        if differences:
+        if not differences:
+            continue
+        if row is comparison.focus:
+            st.markdown(_against(comparison, row))
             _table(comparison, row, differences)
+        else:
+            with st.expander(_against(comparison, row)):
+                _table(comparison, row, differences)
     if comparison.others:
         st.caption("p: exact McNemar test on right or wrong answers, paired bootstrap on other "
                    "scores; corrected by Holm over the tasks of one table. Better or worse where "
                    "the corrected p is below 0.05, noise otherwise.")  # fmt: skip
 
 
+def _against(comparison: Comparison, row: Row) -> str:
+    return f"**{as_text(row.entry.name)}** against {as_text(comparison.baseline.entry.name)}"
+
+
 def _table(comparison: Comparison, row: Row, differences: list[TaskDifference]) -> None:
     data = frame(differences)
-    with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="left"):
-        st.markdown(
-            f"**{as_text(row.entry.name)}** against {as_text(comparison.baseline.entry.name)}"
-        )
-        st.download_button(
-            "CSV", lambda: data.to_csv(index=False), f"differences-{row.entry.id}.csv", "text/csv",
-            key=f"csv-{row.key}", on_click="ignore", type="tertiary", icon=":material/download:",
-        )  # fmt: skip
     c = st.column_config
     st.dataframe(
         data,
@@ -116,6 +118,10 @@ def _table(comparison: Comparison, row: Row, differences: list[TaskDifference]) 
             "Items": c.NumberColumn(help="Items both answered.", width=60),
         },
         alt=f"Differences of {row.entry.name} from {comparison.baseline.entry.name} by task",
+    )  # fmt: skip
+    st.download_button(
+        "CSV", lambda: data.to_csv(index=False), f"differences-{row.entry.id}.csv", "text/csv",
+        key=f"csv-{row.key}", on_click="ignore", type="tertiary", icon=":material/download:",
     )  # fmt: skip
 
 

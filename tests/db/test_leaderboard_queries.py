@@ -11,6 +11,7 @@ from db.engine import transaction
 from db.queries import answers, compare, leaderboard
 from db.queries.board import Board, Row
 from db.tables import Evaluation, Model
+from evaluation.statistics import paired_difference
 from jobs import comparison
 from jobs.gains import constituent_ids, gains
 from tests import small_scores as small
@@ -208,6 +209,9 @@ def test_gain_and_gap_by_hand(board: Board) -> None:
     assert (t2.gain.value, t2.gap.value) == pytest.approx((0.125, -0.25))
     assert found.macro_gain is not None and found.macro_gap is not None
     assert (found.macro_gain.value, found.macro_gap.value) == pytest.approx((0.3125, 0.0))
+    # Over the items: 1 1 1 0 against the mean of 1 1 0 0 and 0 0 0 0.
+    test = paired_difference([1, 1, 1, 0], [0.5, 0.5, 0, 0])
+    assert (t1.gain.low, t1.gain.high) == (test.low, test.high)
     with_base = gains(board, row(board, "m"), count_base=True)
     assert with_base.tasks[1].gain.value == pytest.approx(0.5 - (0.25 + 0 + 0.75) / 3)
 

@@ -81,6 +81,15 @@ def test_best_parent_is_the_baseline(open_page: Open, ids: dict[str, int]) -> No
     assert list(against_b.loc["t1", "Verdict"]) == ["≈ noise"]
 
 
+def test_a_parent_is_preferred_to_a_better_stranger(open_page: Open, ids: dict[str, int]) -> None:
+    with transaction() as s:
+        stranger = small.add_model(s, "stranger", "expert")
+        for task in ("t1", "t2"):
+            small.add_scores(s, stranger, "stranger", task, "1111")
+    app = open_page("compare", ids=f"{of(ids, 'm', 'b')},{stranger}")
+    assert [metric.delta for metric in app.metric] == ["+25.0", "", "+62.5"]
+
+
 def test_the_baseline_can_be_switched(open_page: Open, ids: dict[str, int]) -> None:
     app = open_page("compare", ids=of(ids, "m", "a", "b"), against="a")
     assert [metric.delta for metric in app.metric] == ["+37.5", "", "+12.5"]
