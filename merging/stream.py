@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from merging.checkpoint import Checkpoint
@@ -13,8 +14,9 @@ from merging.layout import OutputTensor
 from merging.methods.draws import Draws, key_of
 from merging.methods.inputs import BLOCK_ELEMENTS, Inputs
 from merging.parents import Parents
+from merging.recipe import Recipe
 from merging.sinks import Sink
-from merging.stored import torch_dtype
+from merging.stored import torch_dtype, torch_name
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,17 +53,20 @@ def merge_tensors(
     outputs = parents.outputs()
     elements = sum(output.n_elements for output in outputs.values()) or 1
 
+    stop = threading.Event()
+
     def merge_named(name: str) -> int:
         output = outputs[name]
         if parents.reference.tensors[name].is_float:
-            _merge_one(parents, name, output, sink, device, chunk_elements)
+            tensor = StoredTensor(parents, name, device, stop)
+            _merge_one(parents.recipe, tensor, output, sink, chunk_elements)
         else:
             _copy_equal(parents, name, sink, chunk_elements)
         return output.n_elements
 
     finished = 0
     workers = threads if device == "cpu" else 1
-    for done, count in enumerate(_in_turn(merge_named, list(outputs), workers), 1):
+    for done, count in enumerate(_in_turn(merge_named, list(outputs), workers, stop), 1):
         finished += count
         yield {
             "kind": "progress",
@@ -73,8 +78,12 @@ def merge_tensors(
         }
 
 
-def _in_turn(work: Callable[[str], int], names: list[str], threads: int) -> Iterator[int]:
+def _in_turn(
+    work: Callable[[str], int], names: list[str], threads: int, stop: threading.Event
+) -> Iterator[int]:
     """Results of `work` in the order of `names`, computed by several threads.
+
+    When the caller goes away, `stop` is set, so that the threads end with their present chunk.
 
     Every thread computes with one thread of torch: whole tensors side by side scale, where torch's
     own threads inside chunks of this size mostly wait for each other.
@@ -92,6 +101,7 @@ def _in_turn(work: Callable[[str], int], names: list[str], threads: int) -> Iter
             for future in [pool.submit(work, name) for name in names]:
                 yield future.result()
         finally:
+            stop.set()
             pool.shutdown(cancel_futures=True)
     finally:
         torch.set_num_threads(before)
@@ -104,11 +114,13 @@ class StoredTensor:
         parents: opened parents.
         name: of the tensor.
         device: where chunks are put.
+        stop: once set, reading raises.
     """
 
-    def __init__(self, parents: Parents, name: str, device: str) -> None:
+    def __init__(self, parents: Parents, name: str, device: str, stop: threading.Event) -> None:
         self._parents = parents
-        self._name = name
+        self._stop = stop
+        self.name = name
         self._device = device
         self.n_elements = parents.reference.tensors[name].n_elements
         self.n_models = len(parents.constituents)
@@ -136,29 +148,25 @@ class StoredTensor:
 
     def _values(self, parent: Checkpoint, start: int, stop: int) -> Tensor:
         """`[stop - start]` float32, finite."""
-        stored = parent.read_flat(self._name, start, stop)
+        if self._stop.is_set():
+            raise CancelledError
+        stored = parent.read_flat(self.name, start, stop)
         values = stored.to(self._device).float()
         # a sum is one cheap pass, and is not finite when a value isn't
         if not math.isfinite(values.sum().item()) and not values.isfinite().all():
             kind = "NaN" if values.isnan().any() else "an infinite value"
             raise ModelError(
-                f"{parent.label} holds {kind} in tensor {self._name}. Use an intact copy of the "
+                f"{parent.label} holds {kind} in tensor {self.name}. Use an intact copy of the "
                 "model."
             )
         return values
 
 
 def _merge_one(
-    parents: Parents,
-    name: str,
-    output: OutputTensor,
-    sink: Sink,
-    device: str,
-    chunk_elements: int,
+    recipe: Recipe, tensor: StoredTensor, output: OutputTensor, sink: Sink, chunk_elements: int
 ) -> None:
     """Merge one floating-point tensor."""
-    method, options = parents.recipe.merge_method, parents.recipe.options
-    tensor = StoredTensor(parents, name, device)
+    method, options = recipe.merge_method, recipe.options
     dtype = torch_dtype(output.dtype)
     statistics = method.observe(tensor, options)
     for start in range(0, tensor.n_elements, chunk_elements):
@@ -166,10 +174,10 @@ def _merge_one(
         merged = method.apply(tensor.inputs(start, stop, statistics), options).to(dtype)
         if not math.isfinite(merged.float().sum().item()) and not merged.isfinite().all():
             raise MergeFailure(
-                f"The merge of tensor {name} is beyond what {str(dtype).removeprefix('torch.')} "
-                "can hold. Use smaller weights or scale, or another dtype."
+                f"The merge of tensor {tensor.name} is beyond what {torch_name(output.dtype)} can "
+                "hold. Use smaller weights or scale, or another dtype."
             )
-        sink.write(name, start, merged)
+        sink.write(tensor.name, start, merged)
 
 
 def _copy_equal(parents: Parents, name: str, sink: Sink, chunk_elements: int) -> None:

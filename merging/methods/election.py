@@ -45,19 +45,25 @@ def elect(
     """
     import torch
 
-    weighted = [delta * weight for delta, weight in zip(deltas, weights, strict=True)]
-    voters = weighted if election_weights else deltas
+    coefficients = [1.0] * len(deltas) if election_weights else list(weights)
+    counts = list(weights) if election_weights else [abs(weight) for weight in weights]
+    voters = (
+        [delta * weight for delta, weight in zip(deltas, weights, strict=True)]
+        if election_weights
+        else deltas
+    )
     votes = voters[0].clone()
     for voter in voters[1:]:
         votes += voter
-    plus = votes >= 0
+    sign = torch.where(votes >= 0, 1.0, -1.0)
     total = torch.zeros_like(votes)
     divisor = torch.zeros_like(votes)
-    for voter, value, weight in zip(voters, weighted, weights, strict=True):
-        agrees = torch.where(plus, voter > 0, voter < 0)
-        total += torch.where(agrees, value, 0.0)
-        divisor += agrees * (weight if election_weights else abs(weight))
+    for voter, coefficient, count in zip(voters, coefficients, counts, strict=True):
+        # the magnitude of what agrees, zero for what does not; turning signs is exact
+        agreeing = (voter * sign).clamp_(min=0.0)
+        if normalize:
+            divisor += agreeing.sign() * count
+        total += agreeing.mul_(coefficient)
     if normalize:
-        divisor.masked_fill_(divisor.abs() < 1e-8, 1.0)
-        total /= divisor
-    return total
+        total /= divisor.masked_fill_(divisor.abs() < 1e-8, 1.0)
+    return total.mul_(sign)

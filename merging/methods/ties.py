@@ -26,6 +26,15 @@ def _thresholds(whole: WholeTensor, *, density: float, **_: Any) -> list[float]:
     return kth_largest_magnitude(whole, kept)
 
 
+def _trim(delta: Tensor, threshold: float) -> Tensor:
+    """Delta `[n]` float32 with what lies below the threshold set to zero, in one pass."""
+    import numpy as np
+    from torch.nn.functional import hardshrink
+
+    # hardshrink keeps what is strictly larger; so it gets the next smaller float32
+    return hardshrink(delta, float(np.nextafter(np.float32(threshold), np.float32(0))))
+
+
 @merge_method(title="TIES", models=(1, None), paper="2306.01708", statistics=_thresholds)
 def ties(
     base: Tensor,  # [n] float32, weights of the base theta_0
@@ -57,12 +66,7 @@ def ties(
     it are kept, as in the paper's code, so a few more than k may stay. A factor common to
     all weights cancels in the mean: use the scale for strength.
     """
-    import torch
-
-    trimmed = [
-        torch.where(delta.abs() >= threshold, delta, 0.0)
-        for delta, threshold in zip(deltas, statistics, strict=True)
-    ]
+    trimmed = [_trim(delta, threshold) for delta, threshold in zip(deltas, statistics, strict=True)]
     merged = elect(trimmed, weights, election_weights=election_weights, normalize=normalize)
     merged *= scale
     merged += base

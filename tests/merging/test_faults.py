@@ -44,8 +44,11 @@ def test_an_output_that_exists_is_left_alone(family: dict[str, Path], tmp_path: 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder", "link"]
 
 
-def test_a_closed_generator_leaves_nothing(family: dict[str, Path], tmp_path: Path) -> None:
-    events = merge_to_folder(RECIPE, family, tmp_path / "out")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_closed_generator_leaves_nothing(
+    threads: int, family: dict[str, Path], tmp_path: Path
+) -> None:
+    events = merge_to_folder(RECIPE, family, tmp_path / "out", threads=threads)
     for event in events:
         if event["kind"] == "progress" and event["done"] == 3:
             assert len(list(tmp_path.iterdir())) == 1
