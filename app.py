@@ -4,6 +4,7 @@ A launcher only. The pages are routed in `pages/main.py`: with a folder called `
 script that Streamlit runs, Streamlit would otherwise serve a deep link without its router.
 """
 
+import runpy
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ import anyio.to_thread
 import streamlit as st
 
 from jobs import registry, supervise
-from pages.components import problems
+from pages.components import problems, warm
 
 ROOT = Path(__file__).resolve().parent
 
@@ -34,6 +35,7 @@ def begin() -> None:
 async def lifespan(_app: st.App) -> AsyncIterator[dict[str, Any]]:
     """The worker lives as long as the server."""
     await anyio.to_thread.run_sync(begin)
+    warm.begin()
     try:
         yield {}
     finally:
@@ -43,4 +45,6 @@ async def lifespan(_app: st.App) -> AsyncIterator[dict[str, Any]]:
 app = st.App(ROOT / "pages" / "main.py", lifespan=lifespan, on_script_error=problems.unforeseen)
 
 if __name__ == "__main__":
-    app.run()
+    # not app.run(): this way `python app.py --server.port 9000` and STREAMLIT_* settings work too
+    sys.argv[:1] = ["streamlit", "run", __file__]
+    runpy.run_module("streamlit", run_name="__main__", alter_sys=True)

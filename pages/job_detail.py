@@ -83,9 +83,10 @@ def _cancel_group(group: str) -> None:
 def _job(row: JobRow, *, alone: bool) -> None:
     with st.container(border=True, gap="small"):
         kind = job_view.KINDS.get(row.kind, row.kind)
-        with st.container(horizontal=True, vertical_alignment="center"):
+        with job_view.row_of_parts():
             name = "" if alone else f"**{problems.as_text(row.title)}** "
-            st.markdown(f"{job_view.badge(row)} {name}:gray[{kind} · {job_view.line(row)}]")
+            st.markdown(f"{job_view.badge(row)} {name}:gray[{kind} · {job_view.line(row)}]",
+                        width="content")  # fmt: skip
             job_view.actions(row, "detail")
         if row.state == "running":
             job_view.progress(row)

@@ -54,13 +54,15 @@ def _rows(states: tuple[str, ...], search: str) -> None:
 
 def _row(row: JobRow) -> None:
     with st.container(border=True, gap="small"):
-        with st.container(horizontal=True, vertical_alignment="center"):
+        with job_view.row_of_parts():
             st.markdown(
                 f"{job_view.badge(row)} **{problems.as_text(row.title)}**"
-                f" :gray[· {job_view.line(row)}]"
+                f" :gray[· {job_view.line(row)}]",
+                width="content",
             )
-            job_view.actions(row, "list")
-            links.link("job", "Open", icon=":material/arrow_forward:", job=row.id)
+            with st.container(horizontal=True, width="content", vertical_alignment="center"):
+                job_view.actions(row, "list")
+                links.link("job", "Open", icon=":material/arrow_forward:", job=row.id)
         if row.error:
             st.markdown(f":red[{problems.as_text(row.error)}]")
         if row.state == "running":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from db.queries.jobs import JobRow
 from jobs import api
@@ -16,6 +17,13 @@ STATES = {
     "cancelled": ("cancelled", "cancel", "gray"),
 }
 KINDS = {"merge": "Merge", "evaluate": "Benchmark", "sandbox_build": "Sandbox"}
+
+
+def row_of_parts() -> DeltaGenerator:
+    """What a job is at the left, what can be done about it at the right."""
+    return st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+    )
 
 
 def badge(row: JobRow) -> str:

@@ -45,8 +45,8 @@ def figure(name: str, board: Board, scored: Row) -> None:
 def _beside(gap: comparison.MacroDifference | None, best: Row | None) -> str | None:
     if gap is None or best is None:
         return None
-    noise = ", could be noise" if gap.verdict == "noise" else ""
-    return f"vs {problems.as_text(best.entry.name)}{noise}"
+    noise = "≈ noise, " if gap.verdict == "noise" else ""
+    return f"{noise}vs {problems.as_text(best.entry.name)}"
 
 
 def compare_link(row: ModelRow, label: str, board: Board | None = None) -> None:

@@ -28,11 +28,13 @@ def _queue() -> None:
     st.session_state.queue_open = bool(rows)
     with st.container(key="queue_status", gap="small"):
         st.caption("Queue")
+        worker = supervise.worker_status()
         if rows:
             _open_jobs(rows)
         else:
-            st.markdown(":gray[:material/check_circle: Nothing is running.]")
-        if not supervise.worker_status().alive:
+            ready = f" Ready on {', '.join(worker.devices)}." if worker.devices else ""
+            st.caption(f":material/check_circle: Nothing is running.{ready}")
+        if not worker.alive:
             _no_worker()
     if was_open and not rows:
         st.rerun()  # the last job ended: let the page show its result, and stop polling
