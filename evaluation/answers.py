@@ -111,13 +111,18 @@ def _aggregate(
         raise TaskError(f"its metric {metric} fails ({type(error).__name__}: {error})") from error
     if not np.isfinite(value):
         raise TaskError(f"its metric {metric} comes to {value}, which is no score")
-    is_mean = function is mean
-    if is_mean:
-        names = clusters if clusters and len(values) == len(clusters) else None
-        return {"value": value, "stderr": standard_error([float(v) for v in values], names)}
-    error = getattr(function, "standard_error", None)
-    stderr = error(values) if error else _bootstrap_error(function, values)
-    return {"value": value, "stderr": stderr}
+    return {"value": value, "stderr": _error(function, values, clusters)}
+
+
+def _error(function: Any, values: Sequence[Any], clusters: Sequence[str] | None) -> float | None:
+    """Standard error of an aggregate: in closed form, by its own method, or by resampling."""
+    from lm_eval.api.metrics import mean
+
+    if function == mean:
+        fitting = clusters if clusters and len(values) == len(clusters) else None
+        return standard_error([float(value) for value in values], fitting)
+    own = getattr(function, "standard_error", None)
+    return _bootstrap_error(function, values) if own is None else own(values)
 
 
 def _bootstrap_error(function: Callable[[Any], float], values: Sequence[Any]) -> float | None:

@@ -19,7 +19,7 @@ Answer = tuple[int, float, bool]
 
 _MIN_PREFIX = 24  # a common prefix shorter than this is not worth a pass of its own
 _MASK_ENTRIES = 1 << 26
-_LOGIT_ENTRIES = 1 << 26
+_LOGIT_ENTRIES = {"cpu": 1 << 26, "cuda": 1 << 28}
 _CHECKED_ROWS = 5
 _CHECKED_TOKENS = 5_000
 
@@ -136,7 +136,7 @@ class LoglikelihoodEngine:
         return (
             len(batch) * width <= self.batch_tokens
             and len(batch) * width * (width + prefix) <= _MASK_ENTRIES
-            and read * vocabulary <= _LOGIT_ENTRIES
+            and read * vocabulary <= _LOGIT_ENTRIES.get(self.forward.device.type, 1 << 26)
         )
 
     def _run_or_halve(

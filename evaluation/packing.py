@@ -7,7 +7,7 @@ computes exactly what it would for ``context + choice`` alone, but runs the cont
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -16,6 +16,7 @@ from evaluation.encoding import common_prefix
 
 # Choices share a row when that saves work: at least this many common tokens, or one context.
 _MIN_SHARED = 8
+_PORTION = 4096
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,17 @@ class Row:
             indices = [i if i < len(self.shared) else i + shift for i in range(first, last)]
             read.append((query, indices))
         return read
+
+
+def portions(items: Sequence[Hashable]) -> Iterator[tuple[int, int]]:
+    """Slices of some thousand requests that do not part an item: tokenized and sorted together."""
+    start = 0
+    while start < len(items):
+        end = min(start + _PORTION, len(items))
+        while end < len(items) and items[end] == items[end - 1]:
+            end += 1
+        yield start, end
+        start = end
 
 
 def pack(queries: Sequence[Query], *, share: bool, longest: int) -> list[Row]:

@@ -24,7 +24,7 @@ from evaluation.errors import EvaluationFailure
 from evaluation.forward import Forward, window
 from evaluation.generation import Generated, GenerationEngine
 from evaluation.loglikelihood import LoglikelihoodEngine
-from evaluation.packing import Query
+from evaluation.packing import Query, portions
 from evaluation.sampling import generate_with_transformers, is_plain_greedy
 from evaluation.slots import Prompt
 from evaluation.templates import ChatTemplate
@@ -109,8 +109,16 @@ class Scorer(LM):
         Raises:
             EvaluationFailure: NaN, or not enough memory.
         """
-        items = [_item(request, i) for i, request in enumerate(requests)]
-        pairs = self.encoder.encode_pairs([request.args for request in requests], items)
+        items = [_item(request) for request in requests]
+        for start, end in portions(items):
+            asked = [request.args for request in requests[start:end]]
+            for answers in self._score_pairs(asked, items[start:end]):
+                yield [(start + index, answer) for index, answer in answers]
+
+    def _score_pairs(
+        self, asked: list[tuple[str, str]], items: list[Hashable]
+    ) -> Iterator[list[tuple[int, tuple[float, bool]]]]:
+        pairs = self.encoder.encode_pairs(asked, items)
         self._warn_joins(pairs)
         empty = [i for i, pair in enumerate(pairs) if not pair.continuation]
         if empty:
@@ -121,9 +129,7 @@ class Scorer(LM):
             for i, (pair, item) in enumerate(zip(pairs, items, strict=True))
             if pair.continuation
         ]
-        if not queries:
-            return
-        for answers in self._engine.run(queries):
+        for answers in self._engine.run(queries) if queries else ():
             yield [(index, (value, greedy)) for index, value, greedy in answers]
 
     def _query(
@@ -284,7 +290,7 @@ class Scorer(LM):
         return str(self.tokenizer.name_or_path).replace("/", "__")
 
 
-def _item(request: Instance, index: int) -> Hashable:
+def _item(request: Instance) -> Hashable:
     """What a request's choices have in common: the document, else the context."""
     if request.doc_id is None:
         return ("context", request.args[0])

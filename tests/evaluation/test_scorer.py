@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from evaluation.packing import Query, common_start, pack, to_tensors
+from evaluation.packing import Query, common_start, pack, portions, to_tensors
 from tests.evaluation.conftest import TOKENIZERS, make_model
 
 CONTEXTS = ["Question: What is the sector of Deltor? Answer:", "The cat sat on the log; the dog"]
@@ -39,6 +39,23 @@ def test_the_mask_keeps_choices_apart() -> None:
     seen = packed.mask[0, 0]
     assert seen[10].nonzero().flatten().tolist() == [0, 1, 2, 3, 4, 5, 6, 9, 10]
     assert seen[8].nonzero().flatten().tolist() == list(range(9))
+
+
+def test_portions_do_not_part_an_item(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evaluation.packing._PORTION", 4)
+    assert list(portions("aaabbbccd")) == [(0, 6), (6, 9)]
+    assert list(portions("")) == []
+
+
+def test_scores_do_not_depend_on_portions_or_batches(
+    sandbox_pair: Any, instances: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from evaluation import scorer
+
+    whole = scorer.Scorer(*sandbox_pair).loglikelihood(ask(instances))
+    monkeypatch.setattr("evaluation.packing._PORTION", 4)
+    small = scorer.Scorer(*sandbox_pair, batch_tokens=40).loglikelihood(ask(instances))
+    assert [v for v, _ in small] == pytest.approx([v for v, _ in whole], abs=1e-4)
 
 
 def test_equal_inputs_run_once() -> None:
