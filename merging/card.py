@@ -24,7 +24,7 @@ def model_card(parents: Parents, *, scores: Mapping[str, Mapping[str, float]] | 
     """
     recipe = parents.recipe
     method = recipe.merge_method
-    title = recipe.name or f"Merge by {method.title}"
+    title = " ".join((recipe.name or f"Merge by {method.title}").split())
     licences = {ref: licence(one.folder) for ref, one in parents.by_ref.items()}
     parts = [
         _metadata(parents, licences),

@@ -62,11 +62,8 @@ class Checkpoint:
         """
         folder = Path(folder)
         label = label or folder.name
-        if not folder.is_dir():
-            raise ModelError(f"{label}: there is no folder {folder}.")
-        files = weight_files(folder, label=label)
         tensors: dict[str, TensorInfo] = {}
-        for file in files:
+        for file in weight_files(folder, label=label):
             for name, info in read_header(file).items():
                 if name in tensors:
                     raise ModelError(
@@ -74,6 +71,8 @@ class Checkpoint:
                         f"{file.name}. Keep one set of shards in the folder."
                     )
                 tensors[name] = info
+        if not tensors:
+            raise ModelError(f"{label} has no weights: its safetensors file is empty.")
         check_index(folder, tensors, label)
         ordered = {name: tensors[name] for name in sorted(tensors, key=natural)}
         return cls(folder, read_json(folder / "config.json", label=label), ordered, label)

@@ -72,8 +72,12 @@ def check_parents(parents: Sequence[Checkpoint]) -> list[Check]:
 
 def _architecture(parents: Sequence[Checkpoint]) -> Iterator[Check]:
     def architecture(one: Checkpoint) -> str:
-        names = one.config.get("architectures") or []
-        return str(names[0] if names else one.config.get("model_type", "unknown"))
+        names = one.config.get("architectures")
+        return str(
+            names[0]
+            if isinstance(names, list) and names
+            else one.config.get("model_type", "unknown")
+        )
 
     first = parents[0]
     for other in parents[1:]:
@@ -124,9 +128,11 @@ def _vocabulary_rows(parents: Sequence[Checkpoint]) -> Iterator[Check]:
     rows = {}
     for one in parents:
         if one.head is not None:
-            rows[one.label] = one.tensors[one.head[1]].shape[0]
+            rows[one.label] = one.tensors[one.head[1]].shape[:1]
     if len(set(rows.values())) > 1:
-        counted = in_words([f"{label} has {count}" for label, count in rows.items()], most=4)
+        counted = in_words(
+            [f"{label} has {shape[0] if shape else 1}" for label, shape in rows.items()], most=4
+        )
         yield Check(
             "Vocabulary",
             "bad",

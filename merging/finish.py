@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from merging import special_tokens
+from merging.errors import ModelError
 from merging.folder import read_json
 from merging.parents import Parents
 
@@ -112,10 +113,19 @@ def read_templates(folder: Path, *, label: str) -> dict[str, str]:
                 if isinstance(entry, dict) and isinstance(entry.get("template"), str):
                     found[str(entry.get("name"))] = entry["template"]
     if (folder / TEMPLATE).is_file():
-        found["default"] = (folder / TEMPLATE).read_text("utf-8")
+        found["default"] = _read_text(folder / TEMPLATE, label)
     for file in sorted((folder / MORE_TEMPLATES).glob("*.jinja")):
-        found[file.stem] = file.read_text("utf-8")
+        found[file.stem] = _read_text(file, label)
     return {name: text for name, text in found.items() if TEMPLATE_NAME.fullmatch(name)}
+
+
+def _read_text(file: Path, label: str) -> str:
+    try:
+        return file.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise ModelError(f"{label}: {file.name} is not UTF-8 text.") from None
+    except OSError as error:
+        raise ModelError(f"{label}: {file.name} cannot be read: {error.strerror}.") from None
 
 
 def _templates(parents: Parents) -> dict[str, str]:

@@ -23,6 +23,15 @@ def weight_files(folder: Path, *, label: str) -> list[Path]:
     Raises:
         ModelError: there are none (the sentence says what there is instead), or one is missing.
     """
+    try:
+        if not folder.is_dir():
+            raise ModelError(f"{label}: there is no folder {folder}.")
+        return _weight_files(folder, label)
+    except OSError as error:
+        raise ModelError(f"{label}: {folder} cannot be read: {error.strerror}.") from None
+
+
+def _weight_files(folder: Path, label: str) -> list[Path]:
     index = folder / INDEX
     if index.is_file():
         names = sorted(set(_weight_map(index, label).values()))

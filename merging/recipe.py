@@ -25,7 +25,8 @@ DTYPES: tuple[str, ...] = get_args(Dtype)
 # counts when a change of ours changes the result of an unchanged recipe
 HASH_VERSION = 1
 Fingerprint = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Reference = Annotated[str, Field(min_length=1, max_length=1000)]
+# no control characters: a reference is a name, a path or a Hub id
+Reference = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
 class Parent(NamedTuple):

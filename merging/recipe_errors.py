@@ -7,7 +7,7 @@ from typing import Any
 
 import pydantic
 
-from merging.wording import in_words, unknown
+from merging.wording import in_words, quoted, unknown
 
 TYPE_NAMES = {
     "float_type": "a number",
@@ -59,6 +59,15 @@ def sentence(
     if kind in ("literal_error", "enum"):
         expected = str(problem.get("ctx", {}).get("expected", "")).replace("'", "")
         return f"{name} is {shown(given)}; allowed is {expected}."
+    if kind == "string_too_short":
+        return f"{name} is empty."
+    if kind == "string_too_long":
+        return f"{name} is longer than {problem['ctx']['max_length']} characters."
+    if kind == "string_pattern_mismatch":
+        wanted = (
+            "64 hexadecimal digits" if name.endswith("fingerprint") else "text without line breaks"
+        )
+        return f"{name} must be {wanted}, not {shown(given)}."
     return f"{name}: {problem['msg']} (given: {shown(given)})."
 
 
@@ -75,5 +84,7 @@ def shown(value: Any) -> str:
     """A given value, short enough for a sentence."""
     if isinstance(value, dict):
         return "keys and values (" + in_words([str(key) for key in value], most=4) + ")"
-    text = f'"{value}"' if isinstance(value, str) else repr(value)
+    if isinstance(value, str):
+        return quoted(value)
+    text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

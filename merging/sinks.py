@@ -57,13 +57,7 @@ class FolderSink:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         file = os.open(self._folder / shard.name, flags, 0o666)
         self._files.append(file)
-        try:
-            os.posix_fallocate(file, 0, shard.n_bytes)
-        except OSError as error:
-            # some file systems cannot reserve space; then a full disk shows while writing
-            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
-                raise
-            os.ftruncate(file, shard.n_bytes)
+        _reserve(file, shard.n_bytes)
         _write_all(file, memoryview(shard.header), 0)
         for name, offset in shard.offsets.items():
             self._places[name] = (file, offset)
@@ -103,6 +97,19 @@ class TensorSink:
     def write(self, name: str, start: int, values: Tensor) -> None:
         """Put `values` `[n]` at flat position `start` of tensor `name`."""
         self._flat[name][start : start + values.numel()].copy_(values)
+
+
+def _reserve(file: int, n_bytes: int) -> None:
+    """Give a file its size on the disk, at once where the system can."""
+    try:
+        os.posix_fallocate(file, 0, n_bytes)
+    except AttributeError:  # macOS
+        os.ftruncate(file, n_bytes)
+    except OSError as error:
+        # some file systems cannot reserve space; then a full disk shows while writing
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+            raise
+        os.ftruncate(file, n_bytes)
 
 
 def _write_all(file: int, data: memoryview, place: int) -> None:

@@ -63,10 +63,10 @@ def resolve(
                 "remove the model from the list."
             )
         return folder
-    path = Path(ref).expanduser()
-    if path.is_dir():
-        return path.resolve()
-    if path.is_absolute() or ref.startswith((".", "~")) or not HUB_ID.fullmatch(ref):
+    path = _folder(ref)
+    if path is not None:
+        return path
+    if Path(ref).is_absolute() or ref.startswith((".", "~")) or not HUB_ID.fullmatch(ref):
         raise ModelError(f'There is no folder "{ref}".')
     near = nearest(ref, names)
     hint = f' Did you mean the registered model "{near}"?' if near else ""
@@ -74,6 +74,15 @@ def resolve(
         # a family of registered names is no organisation on the Hub
         raise ModelError(f'There is no registered model and no folder "{ref}".{hint}')
     return _from_hub(ref, revision, download=download, hint=hint)
+
+
+def _folder(ref: str) -> Path | None:
+    """The folder a reference is a path to, if it is one."""
+    try:
+        path = Path(ref).expanduser()
+        return path.resolve() if path.is_dir() else None
+    except (OSError, RuntimeError, ValueError):
+        return None  # no permission, no such user, or nothing that could be a path
 
 
 def _from_hub(ref: str, revision: str | None, *, download: bool, hint: str) -> Path:

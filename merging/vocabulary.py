@@ -42,7 +42,10 @@ def read_vocabulary(folder: Path) -> dict[str, int] | None:
     data = _tokenizer_json(folder)
     if data is None:
         return None
-    vocabulary = _model_vocabulary(data)
+    try:
+        vocabulary = _model_vocabulary(data)
+    except (AttributeError, KeyError, IndexError, TypeError):
+        return None  # of a form that nobody documented
     for token in data.get("added_tokens") or []:
         if isinstance(token, dict) and isinstance(token.get("id"), int):
             vocabulary[str(token.get("content"))] = token["id"]
@@ -99,14 +102,14 @@ def _compare_vocabularies(
 
 
 def _compare_splitting(first: Checkpoint, other: Checkpoint) -> Iterator[Found]:
-    """The same vocabulary may still split text differently."""
+    """The same vocabulary may still split text differently; both have been read before."""
     ours, theirs = _tokenizer_json(first.folder), _tokenizer_json(other.folder)
     if ours is None or theirs is None:
         return
     differing = [
         part for part in ("normalizer", "pre_tokenizer") if ours.get(part) != theirs.get(part)
     ]
-    if (ours.get("model") or {}).get("merges") != (theirs.get("model") or {}).get("merges"):
+    if ours["model"].get("merges") != theirs["model"].get("merges"):
         differing.append("merges")
     if differing:
         yield (
@@ -118,7 +121,7 @@ def _compare_splitting(first: Checkpoint, other: Checkpoint) -> Iterator[Found]:
 
 
 def _model_vocabulary(data: Mapping[str, Any]) -> dict[str, int]:
-    vocabulary = (data.get("model") or {}).get("vocab")
+    vocabulary = data["model"].get("vocab")
     if isinstance(vocabulary, dict):
         return {str(token): place for token, place in vocabulary.items()}
     if isinstance(vocabulary, list):  # unigram models list [token, score]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable
 
 
@@ -19,8 +20,14 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
     names = list(known)
     near = nearest(name, names)
     if near is not None:
-        return f'Unknown {what} "{name}". Did you mean "{near}"?'
-    return f'Unknown {what} "{name}". Known: {in_words(names)}.'
+        return f'Unknown {what} {quoted(name)}. Did you mean "{near}"?'
+    return f"Unknown {what} {quoted(name)}. Known: {in_words(names)}."
+
+
+def quoted(text: str) -> str:
+    """What a user gave, in quotes, on one line and not too long."""
+    line = json.dumps(text, ensure_ascii=False)
+    return line if len(line) <= 60 else line[:56] + '..."'
 
 
 def in_words(names: Iterable[str], *, most: int = 12) -> str:

@@ -179,6 +179,10 @@ def test_folders_that_are_no_model(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     refused(empty, "empty has no weights")
+    (empty / "config.json").write_text("{}")
+    save_file({}, empty / "model.safetensors")
+    refused(empty, "empty has no weights")
+    (empty / "model.safetensors").unlink()
     (empty / "pytorch_model.bin").write_bytes(b"x")
     refused(empty, "pickles", "pytorch_model.bin", "save_pretrained")
     gguf = tmp_path / "gguf"

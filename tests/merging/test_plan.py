@@ -102,6 +102,10 @@ def rewrite(folder: Path, tensors: Any) -> None:
     (folder / "config.json").write_text(kept)
 
 
+def formless_tokenizer(folder: Path) -> None:
+    models.write(folder / "tokenizer.json", {"model": "x", "added_tokens": 3})
+
+
 BAD: list[tuple[Callable[[Path], None], str, list[str]]] = [
     (other_architecture, "Architecture", ["LlamaForCausalLM", "MistralForCausalLM"]),
     (fewer_tensors, "Tensors", ["expert lacks model.layers.1.mlp.up_proj.weight"]),
@@ -112,6 +116,7 @@ BAD: list[tuple[Callable[[Path], None], str, list[str]]] = [
     (whole_numbers, "Data types", ["model.norm.weight", "I32"]),
     (moved_tokens, "Tokenizer", ["number their tokens differently", "2 such tokens"]),
     (another_token, "Tokenizer", ["number their tokens differently"]),
+    (formless_tokenizer, "Tokenizer", ["The tokenizer files of base", "differ"]),
     (another_tokenizer_file, "Tokenizer", ["tokenizer.model"]),
 ]
 

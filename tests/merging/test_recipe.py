@@ -74,6 +74,7 @@ def test_defaults_are_written_out() -> None:
 # (what stands in TEXT, what to put in its place, what the sentence must contain)
 BAD: list[tuple[str, str, list[str]]] = [
     ("scale: 1", "scal: 1", ["scal", 'Did you mean "scale"', "task_arithmetic"]),
+    ("scale: 1", f'"{"sc" * 400}\\n": 1', ["scsc", '..."']),
     ("scale: 1", "scale: 9", ["scale is 9", "0 to 5"]),
     ("scale: 1", "scale: -1", ["scale is -1", "0 to 5"]),
     ("scale: 1", "scale: x", ["scale must be a number", '"x"']),
@@ -90,7 +91,10 @@ BAD: list[tuple[str, str, list[str]]] = [
     ("task_arithmetic", "[linear]", ["method must be text"]),
     ("base: sandbox/base\n", "", ["needs a base"]),
     ("task_arithmetic", "linear", ["linear", '"scale"', "normalize"]),
-    ("base: sandbox/base\n", "base: ''\n", ["base"]),
+    ("base: sandbox/base\n", "base: ''\n", ["base is empty"]),
+    ("base: sandbox/base\n", 'base: "a\\nb"\n', ["base must be text without line breaks"]),
+    ("base: sandbox/base\n", f"base: {'x' * 1001}\n", ["base is longer than 1000"]),
+    ("dtype: bfloat16", "base_fingerprint: abc", ["base_fingerprint must be 64 hexadecimal"]),
     ("weight: 1.0", "weight: .inf", ["weight", "finite"]),
     ("weight: 1.0", "weight: '1'", ["weight must be a number"]),
     ("weight: 1.0", "weight: 1000", ["weight is 1000", "-100 to 100"]),
