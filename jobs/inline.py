@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Sequence
 
 from db import settings
@@ -15,7 +14,6 @@ from jobs.runner import Runner
 
 OnChange = Callable[[Sequence[JobRow]], None]
 POLL_SECONDS = 0.25
-CANCEL_SECONDS = 5.0
 
 
 def run_group_inline(group: str, on_change: OnChange, *, slots: int | None = None) -> list[JobRow]:
@@ -47,11 +45,12 @@ def run_group_inline(group: str, on_change: OnChange, *, slots: int | None = Non
             runner.step(POLL_SECONDS)
             _told(group, on_change)
     except KeyboardInterrupt:
-        _cancel(group, runner)
+        api.cancel_group(group)
+        for run in runner.runs:
+            run.stop("cancel")
         raise
     finally:
-        runner.stop()
-        launcher.close()
+        runner.close()
     return _told(group, on_change)
 
 
@@ -64,11 +63,3 @@ def _told(group: str, on_change: OnChange) -> list[JobRow]:
 def _threads(places: int) -> int | None:
 
     return max(1, (os.cpu_count() or 1) // places) if places > 1 else None
-
-
-def _cancel(group: str, runner: Runner) -> None:
-    """Stop everything of the group, and wait for what runs here to end."""
-    api.cancel_group(group)
-    deadline = time.monotonic() + CANCEL_SECONDS
-    while runner.runs and time.monotonic() < deadline:
-        runner.step(0.05, claim=False)

@@ -120,7 +120,7 @@ class Plain:
         """Kill what still runs."""
         for child, process in self._running.values():
             child.send(signal.SIGKILL)
-            process.wait()
+            child.code = process.wait()
         self._running.clear()
 
 
@@ -197,7 +197,7 @@ class Warm:
             except subprocess.TimeoutExpired:  # in the middle of an import
                 zygote.kill()
                 zygote.wait()
-        self._running.clear()
+        self._bury_all()
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -228,7 +228,11 @@ class Warm:
         if self._zygote is not None:
             self._zygote.kill()
             self._zygote.wait()
+        self._bury_all()
+
+    def _bury_all(self) -> None:
         for child in self._running.values():
+            child.withdraw = None
             child.send(signal.SIGKILL)
             child.code = LOST
         self._running.clear()

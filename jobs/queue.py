@@ -143,13 +143,25 @@ def release(held: Claim) -> None:
     """
     with transaction() as opened:
         write(opened, held)
-        row = opened.get_one(Job, held.job_id)
-        row.lease_until = row.worker = row.rate = None
-        if row.cancel_requested:
-            row.state, row.ended = "cancelled", time.time()
-            end_dependents(opened, row.id, "cancelled")
-        else:
-            row.state = "queued"
+        _put_back(opened, opened.get_one(Job, held.job_id))
+
+
+def disown(worker: str) -> None:
+    """Put back whatever a worker is still said to run; it has no process left."""
+    with transaction() as opened:
+        query = select(Job).where(Job.worker == worker, Job.state == "running")
+        for row in opened.scalars(query).all():
+            _put_back(opened, row)
+
+
+def _put_back(opened: Session, row: Job) -> None:
+    row.lease_until = row.worker = row.rate = None
+    if row.cancel_requested:
+        row.state, row.ended = "cancelled", time.time()
+        opened.flush()
+        end_dependents(opened, row.id, "cancelled")
+    else:
+        row.state = "queued"
 
 
 def died(held: Claim, reason: str) -> str:

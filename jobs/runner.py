@@ -100,13 +100,18 @@ class Runner:
             self.trouble = str(error)
             time.sleep(TICK_SECONDS)
 
-    def stop(self, timeout_seconds: float = 5.0) -> None:
-        """End every process and put its job back into the queue."""
-        deadline = time.monotonic() + timeout_seconds
+    def close(self, timeout_seconds: float = 5.0) -> None:
+        """End every process and the launcher; jobs go back into the queue, unless cancelled."""
         for run in self.runs:
             run.stop("release")
+        deadline = time.monotonic() + timeout_seconds
         while self.runs and time.monotonic() < deadline:
             self.step(0.05, claim=False)
+        self.launcher.close()  # what has not listened ends here
+        self.step(0.0, claim=False)
+        # Nothing runs any more: neither what could not be written just now, nor a job that was
+        # claimed in the very moment in which a signal came.
+        queue.disown(self.worker)
 
     def _tick(self, claim: bool) -> None:
         wanted = queue.cancel_requested([run.claim.job_id for run in self.runs])

@@ -50,9 +50,8 @@ class Worker:
             say(f"serving {settings.home()} on {', '.join(slots)}, process {os.getpid()}")
             try:
                 self._loop(runner)
-                runner.stop()
             finally:
-                launcher.close()
+                runner.close()
             say("stopped; what was running is back in the queue")
 
     def _loop(self, runner: Runner) -> None:

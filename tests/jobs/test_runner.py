@@ -23,8 +23,7 @@ def runner(home: Path) -> Iterator[Runner]:
     launcher = Warm()
     made = Runner(["cpu"], launcher)
     yield made
-    made.stop()
-    launcher.close()
+    made.close()
 
 
 def run(runner: Runner, until: Callable[[], bool], seconds: float = 20.0) -> None:
@@ -101,6 +100,13 @@ def test_inline_leaves_other_groups_alone(home: Path) -> None:
     api.submit("count", {}, title="x", group="g")
     inline.run_group_inline("g", lambda rows: None)
     assert row(other).state == "queued"
+
+
+def test_closing_puts_back_even_what_does_not_listen(runner: Runner) -> None:
+    job = submit(steps=1000, seconds=0.05, stubborn=True)
+    run(runner, lambda: row(job).done > 1)
+    runner.close(0.0)
+    assert (row(job).state, row(job).deaths) == ("queued", 0)
 
 
 def test_signal_deaths_in_words() -> None:
