@@ -2,6 +2,8 @@
 
     python benchmarks/sandbox_protocol.py FOLDER [FOLDER ...] [--json FILE]
 
+A file that an earlier run wrote with --json can stand in a folder's place.
+
 Every merge and every coefficient below was fixed before the fresh seeds were looked at. The
 merges are written by `merging` and scored by `evaluation`, exactly as the app does it.
 """
@@ -15,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -140,8 +143,9 @@ def measure(family: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
         suite = suite_of(family, work)
+        parents = ((name, family / name) for name in PARENTS)
         result["groups"] = {name: list(tasks) for name, tasks in suite.groups.items()}
-        for name, folder in (*((p, family / p) for p in PARENTS), *merges(family, work)):
+        for name, folder in chain(parents, merges(family, work)):
             started = time.perf_counter()
             result["scores"][name] = score(folder, suite)
             print(f"{family.name} {name}: {time.perf_counter() - started:.1f} s", file=sys.stderr)
@@ -208,8 +212,12 @@ def main() -> None:
     arguments = parser.parse_args()
     results = []
     for family in arguments.families:
-        results.append(measure(family))
-        print(f"\n### {family.name}\n\n{table(results[-1])}\n", flush=True)
+        if family.is_file():
+            results += json.loads(family.read_text(encoding="utf-8"))
+        else:
+            results.append(measure(family))
+    for result in results:
+        print(f"### {result['family']}\n\n{table(result)}\n")
     print(f"## Summary\n\n{summary(results)}\n")
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
