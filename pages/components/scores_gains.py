@@ -86,6 +86,9 @@ def _macro(label: str, estimate: Estimate | None, n_tasks: int) -> None:
 def _maps(comparison: Comparison, found: list[Gains]) -> None:
     tasks = [t for t in comparison.tasks if any(t == g.task for each in found for g in each.tasks)]
     names = [each.merge.entry.name for each in found]
+    short = scores_words.task_labels(comparison.tasks)
+    # With the domain, because two domains may have a task of the same short name.
+    labels = {t: f"{domain}: {short[t]}" for t, domain in comparison.tasks.items()}
     left, right = st.columns(2)
     for column, title, pick in ((left, "Gain", "gain"), (right, "OG", "gap")):
         cells = [{g.task: getattr(g, pick) for g in each.tasks} for each in found]
@@ -94,7 +97,7 @@ def _maps(comparison: Comparison, found: list[Gains]) -> None:
         with column:
             st.subheader(title, anchor=False)
             st.plotly_chart(
-                scores_plots.heatmap(tasks, names, values, marks, "points"),
+                scores_plots.heatmap([labels[t] for t in tasks], names, values, marks, "points"),
                 key=f"map-{pick}",
                 config=scores_plots.CONFIG,
                 alt=f"{title} in points by task, for {', '.join(names)}",

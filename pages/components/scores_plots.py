@@ -77,13 +77,14 @@ def task_bars(tasks: Mapping[str, str], rows: Sequence[Row]) -> go.Figure:
     """Scores per task, grouped by domain, a bar per model with its 95 % interval."""
     import plotly.graph_objects as go
 
+    short_names = words.task_labels(tasks)
     figure = go.Figure()
     for number, (label, row) in enumerate(zip(_labels(rows), rows, strict=True)):
         have = [t for t in tasks if t in row.scores]
         scores = [row.scores[t] for t in have]
         spans = [score_interval(score) or (score.value, score.value) for score in scores]
         figure.add_bar(
-            x=[[plain(tasks[t]) for t in have], [plain(t) for t in have]],
+            x=[[plain(tasks[t]) for t in have], [plain(short_names[t]) for t in have]],
             y=[score.value * words.POINTS for score in scores],
             name=label,
             error_y={
@@ -100,11 +101,12 @@ def task_bars(tasks: Mapping[str, str], rows: Sequence[Row]) -> go.Figure:
             marker={"pattern": _pattern(number)},
             hovertemplate="%{x}<br>%{y:.1f}<extra>" + label + "</extra>",
         )
+    longest = max((len(name) for name in short_names.values()), default=0)
     figure.update_yaxes(title="Score (points)", range=[0, 103])
     figure.update_xaxes(tickangle=-45, automargin=True)
     figure.update_layout(
         barmode="group", height=430, bargap=0.25, bargroupgap=0.05,
-        margin={"l": 0, "r": 8, "t": 8, "b": 110},
+        margin={"l": 0, "r": 8, "t": 8, "b": 60 + 5 * longest},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
     )  # fmt: skip
     return figure

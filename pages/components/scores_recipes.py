@@ -24,8 +24,14 @@ def draw(comparison: Comparison) -> None:
     found = compare.details(comparison.ids)
     models = [found[i] for i in comparison.ids if i in found]
     everything = st.toggle("Show what is the same, too", key="all_settings", bind="query-params")
+    made = [d for d in models if d.recipe_yaml]
+    if len(made) > 1 and not everything:
+        models = made  # beside two recipes, a model without one differs in everything
     settings = {d.name: flat(d) for d in models}
     names = differing(settings) if len(models) > 1 and not everything else all_names(settings)
+    if len(models) < len(found):
+        others = [d.name for d in found.values() if d not in models]
+        st.caption(f"Without a recipe, and left out: {as_text(', '.join(others))}.")
     if not names:
         st.success("These models were made in the same way.", icon=":material/equal:")
     else:
@@ -97,7 +103,8 @@ def _flatten(name: str, value: Any, said: dict[str, str]) -> None:
         for key, inner in value.items():
             _flatten(f"{name}.{key}", inner, said)
     elif value is not None:
-        said[name] = str(value)
+        text = str(value)
+        said[name] = text[:12] if name.endswith("fingerprint") else text
 
 
 def all_names(settings: Mapping[str, Mapping[str, str]]) -> list[str]:

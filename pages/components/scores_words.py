@@ -5,7 +5,7 @@ Scores are stored on the metric's own scale (0-1 for accuracy) and shown in poin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 POINTS = 100.0
 
@@ -41,16 +41,41 @@ def signed(value: float | None) -> str:
     return text if float(text) == 0 else ("+" if value > 0 else "−") + text
 
 
+def task_labels(tasks: Mapping[str, str]) -> dict[str, str]:
+    """Task -> a short label for pictures: without what all tasks, then all of a domain, begin with.
+
+    `sandbox_finance_firms` and `sandbox_finance_terms` stand under "finance" as `firms`, `terms`.
+    """
+    shared = _shared_words(tasks)
+    labels = {task: task.split("_")[shared:] for task in tasks}
+    for domain in set(tasks.values()):
+        mine = [task for task in tasks if tasks[task] == domain]
+        if all(labels[task][0] == domain and len(labels[task]) > 1 for task in mine):
+            labels.update({task: labels[task][1:] for task in mine})
+    return {task: "_".join(parts) for task, parts in labels.items()}
+
+
+def _shared_words(tasks: Iterable[str]) -> int:
+    """How many leading words all names have in common, at least one word being left of each."""
+    names = [task.split("_") for task in tasks]
+    most = min((len(name) for name in names), default=1) - 1 if len(names) > 1 else 0
+    for place in range(most):
+        if len({name[place] for name in names}) > 1:
+            return place
+    return most
+
+
 def interval(low: float | None, high: float | None) -> str:
     """`−0.3 … +2.1`."""
-    return "–" if low is None or high is None else f"{signed(low)} … {signed(high)}"
+    return "–" if low is None or high is None else f"{_bound(low)} … {_bound(high)}"
 
 
-def p_value(p: float | None) -> str:
-    """`0.034`, `< 0.001`."""
-    if p is None:
-        return "–"
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+def _bound(value: float) -> str:
+    # An interval that just misses zero must not seem to touch it.
+    text = signed(value)
+    if text != "0.0" or abs(value) * POINTS < 0.0001:
+        return text
+    return ("+" if value > 0 else "−") + f"{abs(value) * POINTS:.1g}"
 
 
 def right_or_wrong(correct: bool | None, score: float | None) -> str:

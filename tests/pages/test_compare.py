@@ -189,6 +189,9 @@ def test_gain_without_merges(open_page: Open, ids: dict[str, int]) -> None:
 def test_recipes_show_differences_only(open_page: Open, ids: dict[str, int]) -> None:
     app = open_page("compare", ids=of(ids, "m", "d"), tab="Recipes")
     assert list(frames(app)[0]["Setting"]) == ["method"]
+    beside = open_page("compare", ids=of(ids, "m", "d", "a"), tab="Recipes")
+    assert list(frames(beside)[0]) == ["Setting", "m", "d"]
+    assert "Without a recipe, and left out: a" in said(beside)
     whole = open_page("compare", ids=of(ids, "m", "d"), tab="Recipes", all_settings="true")
     assert "a.weight" in list(frames(whole)[0]["Setting"])
 

@@ -214,5 +214,15 @@ def test_words() -> None:
         "+2.3", "−0.4", "0.0", "–",
     ]  # fmt: skip
     assert scores_words.interval(-0.003, 0.021) == "−0.3 … +2.1"
-    assert scores_words.p_value(0.0001) == "< 0.001"
+    assert scores_words.interval(-0.031, -0.0004) == "−3.1 … −0.04"
     assert scores_words.right_or_wrong(None, 0.5) == "0.50"
+
+
+def test_labels_lose_what_all_tasks_share() -> None:
+    tasks = {"box_finance_firms": "finance", "box_finance_terms": "finance", "box_chat": "chat",
+             "box_x_sum": "cross"}  # fmt: skip
+    assert list(scores_words.task_labels(tasks).values()) == ["firms", "terms", "chat", "x_sum"]
+    assert scores_words.task_labels({"t1": "x", "t2": "y"}) == {"t1": "t1", "t2": "t2"}
+    assert scores_words.task_labels({"one_task": "x"}) == {"one_task": "one_task"}
+    assert scores_words.task_labels({"a_b": "x", "a": "y"}) == {"a_b": "a_b", "a": "a"}
+    assert scores_words.task_labels({}) == {}
