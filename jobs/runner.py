@@ -227,8 +227,8 @@ class Runner:
             queue.release(run.claim)
         elif recorder.error is not None:
             why = {**recorder.outcome(), "exit_code": recorder.exit_code}
-            queue.finish(run.claim, "failed", error=recorder.error, result=why)
             registry.forget_unseen(prepare.models_of(run.claim.spec))
+            queue.finish(run.claim, "failed", error=recorder.error, result=why)
         elif code < 0:
             self._note(run, died_of(code))
             queue.died(run.claim, died_of(code))

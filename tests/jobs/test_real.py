@@ -32,7 +32,7 @@ def warm_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def finished(group: str) -> list[job_rows.JobRow]:
-    wait_for(lambda: all(not one.open for one in job_rows.group(group)), seconds=90)
+    wait_for(lambda: all(not one.open for one in job_rows.group(group)), seconds=200)
     rows = job_rows.group(group)
     assert [one.error for one in rows] == [None] * len(rows)
     return rows
@@ -88,7 +88,7 @@ def test_merge_and_benchmark(
 
     threads = api.submit("count", {"threads": 2}, title="Threads after the fork")
     expected = 2000.0 * 2000 * 10 + 4_000_000
-    result = wait_state(threads, "done", "failed").result
+    result = wait_state(threads, "done", "failed", seconds=200).result
     assert result is not None and result["sum"] == pytest.approx(expected, rel=1e-3)
 
 
@@ -109,11 +109,11 @@ def test_a_recipe_is_scored_in_memory_and_a_missing_hub_model_is_told(
     assert (found.source, found.fingerprint) == ("", found.recipe_hash)
     assert len(found.parents) == 3
     assert not (warm_home / "models").exists() or not any((warm_home / "models").iterdir())
-    failed = wait_state(job_rows.group(hub)[0].id, "failed")
+    failed = wait_state(job_rows.group(hub)[0].id, "failed", seconds=200)
     assert failed.error is not None and "nobody/nothing" in failed.error
     assert model_rows.model("nobody/nothing") is None  # it is not left in the lists
     api.retry(failed.id)
-    wait_state(failed.id, "failed")
+    wait_state(failed.id, "failed", seconds=200)
 
 
 def test_a_merge_killed_before_it_could_say_so_is_taken_as_it_is(
