@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import streamlit as st
 
 from db.queries import models as model_rows
 from evaluation.suites import list_suites
-from jobs import api, registry
-from merging.errors import RecipeError
+from jobs import api, names, registry
+from merging.errors import HubError, RecipeError
 from merging.recipe import Recipe
 from pages.components import add_model, fit, gallery, links, problems, recipe_form, recipe_yaml
 from pages.components.draft import Draft
-
-if TYPE_CHECKING:
-    from jobs.registry import Plan
 
 NO_SUITE = ""  # merge only
 NAME = f"{recipe_form.PREFIX}name"
@@ -118,21 +113,35 @@ def _start(draft: Draft, recipe: Recipe | None, problem: str | None) -> None:
             placeholder="made from the recipe",
             max_chars=100,
         )
+        name = _free_name(draft.name.strip())
         suite, limit, with_parents = _benchmark()
-        plan = _plan(draft, recipe, problem)
+        fits = _fits(recipe, problem, name)
         pressed = st.button(
             "Merge and benchmark" if suite else "Merge",
             type="primary",
             icon=":material/local_fire_department:",
             shortcut="Ctrl+Enter",
             width="stretch",
-            disabled=plan is None or not plan.ok,
+            disabled=not fits,
         )
         held = recipe_yaml.holds_start()
         if pressed and held:
             st.toast("Look at the recipe once more, then press again.", icon=":material/edit:")
         elif pressed:
-            _submit(draft, suite, limit, with_parents)
+            _submit(draft, name, suite, limit, with_parents)
+
+
+def _free_name(name: str) -> str | None:
+    """The name as typed, or with a number where a model has it already."""
+    taken = {row.name for row in model_rows.models(archived=True)}
+    if name not in taken:
+        return name or None
+    free = names.suggest(name, taken)
+    st.caption(
+        f"There is a {problems.as_text(name)} already: a new merge will be called "
+        f"**{problems.as_text(free)}**."
+    )
+    return free
 
 
 def _kept(key: str, value: object) -> str:
@@ -179,26 +188,30 @@ def _benchmark() -> tuple[str | None, int | None, bool]:
     return suite, limit, with_parents
 
 
-def _plan(draft: Draft, recipe: Recipe | None, problem: str | None) -> Plan | None:
+def _fits(recipe: Recipe | None, problem: str | None, name: str | None) -> bool:
+    """Show what is known before the start; whether nothing stands in its way."""
     if recipe is None:
         st.info(problems.as_text(problem or ""), icon=":material/edit:")
-        return None
+        return False
     with problems.told():
-        plan = registry.compatibility(recipe, name=draft.name.strip() or None)
+        try:
+            plan = registry.compatibility(recipe, name=name)
+        except HubError as error:  # not here yet: the job downloads it and looks then
+            st.warning(problems.as_text(str(error)), icon=":material/cloud_download:")
+            st.caption("The job downloads it first; the checks are made then.")
+            return True
         fit.draw(plan)
-        return plan
-    return None
+        return plan.ok
+    return False
 
 
-def _submit(draft: Draft, suite: str | None, limit: int | None, with_parents: bool) -> None:
+def _submit(
+    draft: Draft, name: str | None, suite: str | None, limit: int | None, with_parents: bool
+) -> None:
     """Check everything once more (a browser may send anything) and queue the jobs."""
     with problems.told():
         group = api.merge_and_benchmark(
-            draft.to_recipe(),
-            name=draft.name.strip() or None,
-            suite=suite,
-            limit=limit,
-            with_parents=with_parents,
+            draft.to_recipe(), name=name, suite=suite, limit=limit, with_parents=with_parents
         )
         links.go("job", group=group)
 

@@ -7,6 +7,8 @@ from typing import NoReturn
 
 import streamlit as st
 
+from pages.components.problems import as_text
+
 FOLDER = Path(__file__).resolve().parent.parent
 
 # Files are named so that none hides a package of the project while Streamlit has `pages/` in
@@ -30,8 +32,10 @@ def path(name: str) -> Path:
 
 
 def link(name: str, label: str, icon: str | None = None, **parameters: str | int) -> None:
-    """A link to a page, its parameters in the address."""
-    st.page_link(path(name), label=label, icon=icon, query_params=_strings(parameters) or None)
+    """A link to a page, its parameters in the address; the label is text, not Markdown."""
+    st.page_link(
+        path(name), label=as_text(label), icon=icon, query_params=_strings(parameters) or None
+    )
 
 
 def go(name: str, **parameters: str | int) -> NoReturn:

@@ -14,7 +14,7 @@ import streamlit as st
 from db.queries.models import ModelRow
 from merging.methods import METHODS
 from merging.recipe import DTYPES
-from pages.components import option_fields
+from pages.components import option_fields, problems
 from pages.components.draft import MAX_SEED, Draft
 
 KEY = "build_draft"
@@ -125,7 +125,7 @@ def _weights(draft: Draft) -> None:
     for place, (ref, _) in enumerate(draft.models):
         with columns[place % len(columns)]:
             draft.weights[ref] = st.number_input(
-                ref,
+                problems.as_text(ref),
                 min_value=-100.0,
                 max_value=100.0,
                 step=0.05,

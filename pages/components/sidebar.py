@@ -9,7 +9,7 @@ import streamlit as st
 from db.queries import jobs as job_rows
 from db.queries.jobs import JobRow
 from jobs import supervise
-from pages.components import links, words
+from pages.components import links, problems, words
 
 POLL_SECONDS = 1.5
 
@@ -43,7 +43,8 @@ def _queue() -> None:
 def _open_jobs(rows: list[JobRow]) -> None:
     running = [row for row in rows if row.state == "running"]
     for row in running[:2]:
-        st.progress(row.fraction or 0.0, text=f"**{row.stage or 'Starting'}** · {_remaining(row)}")
+        stage = problems.as_text(row.stage or "Starting")
+        st.progress(row.fraction or 0.0, text=f"**{stage}** · {_remaining(row)}")
         links.link("job", row.title, icon=":material/arrow_forward:", job=row.id)
     waiting = len(rows) - len(running[:2])
     if waiting:
@@ -78,10 +79,15 @@ def _toast(last: JobRow) -> None:
     rows = job_rows.group(last.group) if last.group else [last]
     if any(row.open for row in rows):
         return
+    title = problems.as_text(rows[0].title)
     failed = next((row for row in rows if row.state == "failed"), None)
     if failed:
-        st.toast(f"**{failed.title}** failed.", icon=":material/error:", duration="long")
+        st.toast(
+            f"**{problems.as_text(failed.title)}** failed.",
+            icon=":material/error:",
+            duration="long",
+        )
     elif any(row.state == "cancelled" for row in rows):
-        st.toast(f"**{rows[0].title}** was cancelled.", icon=":material/cancel:")
+        st.toast(f"**{title}** was cancelled.", icon=":material/cancel:")
     else:
-        st.toast(f"**{rows[0].title}** is done.", icon=":material/check:", duration="long")
+        st.toast(f"**{title}** is done.", icon=":material/check:", duration="long")

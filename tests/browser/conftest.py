@@ -30,7 +30,7 @@ FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
-TIMEOUT_MS = 30_000
+TIMEOUT_MS = 60_000  # the machine may be busy
 
 
 @pytest.fixture(scope="session")

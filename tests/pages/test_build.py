@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from db.engine import transaction
 from db.queries import jobs as job_rows
+from db.tables import Model
+from jobs import registry
 from merging.methods import METHODS
 from merging.recipe import Recipe
 from pages.components import gallery
@@ -172,3 +175,35 @@ def test_without_a_suite_it_only_merges(build: AppTest) -> None:
     build.selectbox(key="build_suite").set_value("").run()
     next(each for each in build.button if each.label == "Merge").click().run()
     assert [row.kind for row in job_rows.recent()] == ["merge"]
+
+
+def test_a_taken_name_gets_a_number_and_says_so(build: AppTest) -> None:
+    with transaction() as opened:
+        opened.add(Model(name="finance-chat", source="", role="merge"))
+    build.run()
+    assert any("**finance-chat-2**" in caption.value for caption in build.caption)
+    next(each for each in build.button if each.label == "Merge and benchmark").click().run()
+    assert any(row.title == "Merge finance-chat-2" for row in job_rows.recent())
+
+
+def test_a_model_on_the_hub_is_downloaded_by_the_job(build: AppTest) -> None:
+    registry.register_model("someone/some-model", role="expert")
+    build.run()
+    build.multiselect(key=f"{F}experts").set_value(["someone/some-model"]).run()
+    assert any("downloads it first" in caption.value for caption in build.caption)
+    start = next(each for each in build.button if each.label == "Merge and benchmark")
+    assert not start.disabled
+    start.click().run()
+    assert not build.exception and not build.error
+    assert len(job_rows.recent()) == 5
+
+
+@pytest.mark.parametrize("name", ["../../etc", "a\nb", "x" * 99, "....", "日本語", "a b"])
+def test_odd_names_are_taken_or_refused_in_a_sentence(build: AppTest, name: str) -> None:
+    build.text_input(key=f"{F}name").set_value(name).run()
+    assert not build.exception
+    start = next(each for each in build.button if each.label == "Merge and benchmark")
+    if not start.disabled:
+        start.click().run()
+    assert not build.exception
+    assert bool(job_rows.recent()) != bool(build.error)

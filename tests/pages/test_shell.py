@@ -93,6 +93,19 @@ def test_a_finished_job_is_announced_once(open_page: Open) -> None:
     assert not app.toast
 
 
+def test_hostile_names_are_text_in_the_sidebar(open_page: Open) -> None:
+    title = "Merge ![x](http://evil/x.png) :red[y]"
+    app = open_page()
+    add_job(title=title, state="running", stage=title, started=time.time(), total=2, done=1)
+    add_job(title=title, state="done", ended=time.time() + 1)
+    app.run()
+    labels = [link.value for link in app.sidebar.page_link]
+    labels += [bar.text for bar in app.sidebar.get("progress")] + [t.value for t in app.toast]
+    hostile = [label for label in labels if "evil" in label]
+    assert len(hostile) == 3
+    assert all("!\\[x\\](" in label for label in hostile)
+
+
 def test_a_dead_worker_is_said_and_can_be_started(open_page: Open) -> None:
     app = open_page()
     assert any("No worker" in warning.value for warning in app.sidebar.warning)
