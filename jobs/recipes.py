@@ -98,6 +98,17 @@ def free_name(name: str | None, recipe: Recipe) -> str:
     return name
 
 
+def output_folder(recipe: Recipe, name: str | None) -> Path:
+    """Where a merge would be written: one that was made before is not written again."""
+    known = {ref: model_rows.model(ref) for ref in recipe.references}
+    pinned = recipe.pinned(
+        {ref: row.fingerprint for ref, row in known.items() if row and row.fingerprint}
+    )
+    if name is None or made_before(pinned) is not None:
+        name = free_name(None, recipe)
+    return settings.models_folder() / naming.folder(naming.check(name))
+
+
 def check_plan(recipe: Recipe, rows: dict[str, ModelRow], label: str, device: str) -> None:
     """Refuse at once what cannot work, where all parents are here to be looked at."""
     from merging.errors import ModelError

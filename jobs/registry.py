@@ -125,7 +125,8 @@ def compatibility(
 
     Args:
         recipe: the recipe, or its YAML text.
-        out: folder that the merge would be written to; default the one for `name`.
+        out: folder that the merge would be written to; default the one that
+            `jobs.api.merge_and_benchmark` would take for `name`.
         device: "auto", "cpu" or "cuda".
         name: name the merge would get.
 
@@ -141,7 +142,9 @@ def compatibility(
     known = folders()
     found = {ref: resolve(ref, known, download=False) for ref in parsed.references}
     if out is None:
-        out = settings.models_folder() / naming.folder(name or parsed.name or "merge")
+        from jobs.recipes import output_folder
+
+        out = output_folder(parsed, name)
     return plan(parsed, found, out, device)
 
 

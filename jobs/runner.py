@@ -193,7 +193,7 @@ class Runner:
             if not piece:
                 run.end_of_events = True
             *lines, run.unread = (run.unread + piece).split(b"\n")
-            run.events.extend(json.loads(line) for line in lines)
+            run.events.extend(event for line in lines if (event := _parse(line)) is not None)
 
     def _record(self, run: Run) -> None:
         while run.events and run.stopping != "fenced":
@@ -239,6 +239,15 @@ class Runner:
     def _note(self, run: Run, text: str) -> None:
         with settings.log_path(run.claim.job_id).open("a", encoding="utf-8") as file:
             file.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} worker: the process was {text}\n")
+
+
+def _parse(line: bytes) -> Event | None:
+    """An event; None for what a library wrote to our descriptor by mistake."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) else None
 
 
 def died_of(code: int) -> str:

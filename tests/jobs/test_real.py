@@ -86,6 +86,9 @@ def test_merge_and_benchmark(
     assert {one.stage for one in again[1:]} == {"Already scored"}
     assert count(Evaluation) == n_scores
 
+    # Its folder is there, and that is no obstacle: it would not be written again.
+    assert registry.compatibility(quickstart.RECIPE, name="finance-chat").ok
+
     threads = api.submit("count", {"threads": 2}, title="Threads after the fork")
     expected = 2000.0 * 2000 * 10 + 4_000_000
     result = wait_state(threads, "done", "failed", seconds=200).result
@@ -164,6 +167,16 @@ def test_names_are_checked_and_never_taken_twice(warm_home: Path) -> None:
     (warm_home / "models" / "finance-chat").mkdir(parents=True)
     api.merge_and_benchmark(quickstart.RECIPE)
     assert job_rows.recent(1)[0].title == "Merge finance-chat-2"
+
+
+def test_will_it_fit_looks_at_the_folder_that_would_be_made(warm_home: Path) -> None:
+    assert registry.compatibility(quickstart.RECIPE).ok
+    (warm_home / "models" / "finance-chat").mkdir(parents=True)
+    assert registry.compatibility(quickstart.RECIPE).ok  # it would be finance-chat-2
+    taken = registry.compatibility(quickstart.RECIPE, name="finance-chat")
+    assert [check.title for check in taken.checks if check.state == "bad"] == ["Output"]
+    with pytest.raises(JobError, match="not a path"):
+        registry.compatibility(quickstart.RECIPE, name="../x")
 
 
 def test_a_broken_parent_is_refused_at_once(warm_home: Path, tmp_path: Path) -> None:
