@@ -195,7 +195,29 @@ def summary(results: list[dict[str, Any]]) -> str:
                 cells.append(f"{value:.1f} ± {error:.1f}")
             lines.append(f"| {model} | {' | '.join(cells)} |")
         parts.append("\n".join(lines))
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, _gains(results, families, rule)])
+
+
+def _gains(results: list[dict[str, Any]], families: str, rule: str) -> str:
+    """Macro-Gain and Macro-OG over the tasks without chat, in points."""
+    from evaluation.gain import macro_gain, macro_outperform_gap
+
+    lines = ["**Macro-Gain / Macro-OG, tasks without chat**", "", f"| | {families} |", rule]
+    for name, _, experts, _ in MERGES:
+        if "instruct" in experts:
+            continue
+        constituents = experts if len(experts) > 1 else ("base", *experts)
+        cells = []
+        for result in results:
+            scores = {
+                model: {t: result["scores"][model][t]["value"] for t in _tasks(result, None)}
+                for model in (name, *constituents)
+            }
+            against = [scores[model] for model in constituents]
+            gap = macro_outperform_gap(scores[name], against)
+            cells.append(f"{100 * macro_gain(scores[name], against):+.1f} / {100 * gap:+.1f}")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def _tasks(result: dict[str, Any], what: str | None) -> list[str]:
