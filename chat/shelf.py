@@ -11,6 +11,9 @@ import torch
 
 from chat.errors import ChatError
 
+ONE_THREAD_PARAMETERS = 30_000_000
+ALL_THREADS = torch.get_num_threads()
+
 
 class Shelf:
     """Loaded models by folder.
@@ -45,6 +48,7 @@ class Shelf:
                 release_memory()
             self._loaded[key] = self._load(folder, label)
         self._loaded.move_to_end(key)
+        use_threads(max(model.num_parameters() for model, _ in self._loaded.values()))
         return self._loaded[key]
 
     def clear(self) -> None:
@@ -74,6 +78,11 @@ def _key(folder: str) -> tuple[str, float]:
     """A folder and when its configuration was written, so that a rebuilt model is read anew."""
     config = Path(folder) / "config.json"
     return folder, config.stat().st_mtime if config.exists() else 0.0
+
+
+def use_threads(n_parameters: int) -> None:
+    """One thread for tiny models: handing their small products round costs more than it saves."""
+    torch.set_num_threads(1 if n_parameters < ONE_THREAD_PARAMETERS else ALL_THREADS)
 
 
 def release_memory() -> None:

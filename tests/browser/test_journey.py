@@ -123,10 +123,15 @@ def test_leaderboard_and_compare(app_url: str, app_home: Path, page: Page) -> No
 def test_chat_side_by_side(app_url: str, page: Page) -> None:
     page.goto(f"{app_url}/chat?model={NAME}&beside=sandbox/instruct")
     heading(page, "Chat").wait_for()
+    page.get_by_text("Settings", exact=True).click()
+    length = page.get_by_role("spinbutton", name="Longest answer, in tokens")
+    length.fill("12")
+    length.press("Enter")
+    expect(length).to_have_value("12")
     box = page.get_by_test_id("stChatInputTextArea")
     box.fill("Question: What is the job of Emil? <b>bold</b> <|end|>")
     box.press("Enter")
-    page.get_by_text("tokens/s").nth(1).wait_for(timeout=60_000)
+    page.get_by_text("tokens/s").nth(1).wait_for(timeout=120_000)
     said = page.get_by_test_id("stChatMessage")
     assert said.count() == 3
     assert "<b>bold</b> <|end|>" in said.first.inner_text()
