@@ -68,12 +68,9 @@ def build_family(
     torch.set_num_threads(threads)
     try:
         build = _open_build(family, target / ".build", seed)
-        yield from _train_tokenizer(build)
-        for name in family.models:
-            yield from _train_model(build, name, checkpoint_steps)
-        yield {"kind": "stage", "stage": "tasks"}
-        items = write_tasks(build.world, build.folder / "tasks")
-        (build.folder / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
+        if not build.complete.exists():
+            yield from _make(build, checkpoint_steps)
+        items = int(build.complete.read_text(encoding="utf-8"))
         _publish(build, target)
     finally:
         torch.set_num_threads(before)
@@ -93,11 +90,33 @@ class _Build:
     world: World
 
     @property
+    def complete(self) -> Path:
+        """Exists once everything is made and only the move is left; holds the items' number."""
+        return self.folder / "complete"
+
+    @property
     def tokenizer_file(self) -> Path:
         return self.folder / "tokenizer.json"
 
     def tokenizer(self) -> Tokenizer:
         return Tokenizer.from_file(str(self.tokenizer_file))
+
+
+def _make(build: _Build, checkpoint_steps: int) -> Iterator[Event]:
+    """Everything of a family inside the work folder."""
+    yield from _train_tokenizer(build)
+    for name in build.family.models:
+        yield from _train_model(build, name, checkpoint_steps)
+    yield {"kind": "stage", "stage": "tasks"}
+    items = write_tasks(build.world, build.folder / "tasks")
+    (build.folder / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
+    summary = {
+        "name": build.family.name,
+        "seed": build.world.seed,
+        "fingerprint": build.family.fingerprint(build.world.seed),
+    }
+    _write(build.folder / "family.json", json.dumps(summary, indent=2) + "\n")
+    _write(build.complete, str(items))
 
 
 def _open_build(family: FamilySpec, folder: Path, seed: int) -> _Build:
@@ -178,17 +197,14 @@ def _rows(build: _Build, name: str, tokenizer: Tokenizer) -> Rows:
 
 
 def _publish(build: _Build, target: Path) -> None:
-    """Move everything to its final name; what stood there goes away last."""
-    summary = {
-        "name": build.family.name,
-        "seed": build.world.seed,
-        "fingerprint": build.family.fingerprint(build.world.seed),
-    }
-    _write(build.folder / "family.json", json.dumps(summary, indent=2) + "\n")
+    """Move everything to its final name; what stood there goes away last.
+
+    A call that was stopped in here is finished by the next one.
+    """
     for name in (*build.family.models, "tasks", "chat_template.jinja", "family.json"):
         new, final, old = build.folder / name, target / name, build.folder / f"{name}.old"
         if not new.exists():
-            continue  # moved by an earlier call that was stopped right here
+            continue  # moved before the stop
         if final.is_dir():
             shutil.rmtree(old, ignore_errors=True)
             os.replace(final, old)

@@ -100,6 +100,34 @@ def test_a_killed_build_goes_on_to_the_same_files(
     assert digests(tmp_path) == digests(built)
 
 
+def test_a_build_stopped_while_it_moves_its_files_is_finished_by_the_next(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = os.replace
+
+    def refuse_the_last_ones(source: Path, target: Path) -> None:
+        if Path(target) == tmp_path / "tasks":
+            raise OSError("stopped")
+        replace(source, target)
+
+    monkeypatch.setattr("training.family.os.replace", refuse_the_last_ones)
+    with pytest.raises(OSError, match="stopped"):
+        list(build_family(TINY, tmp_path, seed=5))
+    monkeypatch.undo()
+    assert (tmp_path / "instruct").exists()
+    events = list(build_family(TINY, tmp_path, seed=5))
+    assert [e["kind"] for e in events] == ["result"]
+    assert digests(tmp_path) == digests(built)
+
+
+def test_what_stood_there_is_replaced(built: Path, tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "old.txt").write_text("old")
+    for _ in build_family(TINY, tmp_path, seed=5):
+        pass
+    assert digests(tmp_path) == digests(built)
+
+
 def test_work_for_another_seed_is_thrown_away(tmp_path: Path) -> None:
     build = build_family(TINY, tmp_path, seed=1)
     next(e for e in build if e["kind"] == "stage" and e["stage"] == "base")
