@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import os
 import shutil
 import signal
@@ -31,9 +32,9 @@ from typing import Any
 PROJECT = Path(__file__).resolve().parent.parent
 OUT = PROJECT / "docs" / "screenshots"
 RECIPES = ("1-instruct-without-instruction-data", "3-two-experts", "4-three-experts-ties")
-SIZES = {"wide": (1440, 1000), "narrow": (420, 900)}
+SIZES = {"": (1440, 1000), "-narrow": (420, 900)}
 MODES = ("light", "dark")
-QUESTION = "Question: Tell me the headquarters of Deltor."
+DATA = PROJECT / "sandbox" / "tasks" / "data"
 COLOURS = 128  # of the pictures' palette: a page has few, and the files stay small
 
 
@@ -49,7 +50,7 @@ def main() -> None:
         home.mkdir(parents=True, exist_ok=True)
         with running_app(home) as url:
             group = prepare(home)
-            photograph(url, pages(home, group), arguments.out, arguments.only)
+            photograph(url, pages(home, group), arguments.out, arguments.only, question(home))
 
 
 @contextmanager
@@ -122,7 +123,24 @@ def pages(home: Path, group: str) -> dict[str, str]:
     }
 
 
-def photograph(url: str, wanted: dict[str, str], out: Path, only: list[str] | None) -> None:
+def question(home: Path) -> str:
+    """Something that the merge answered rightly and the instruct model alone did not."""
+    answered = (
+        "SELECT doc_id FROM answers JOIN evaluations ON evaluations.id = evaluation_id "
+        "JOIN models ON models.id = model_id WHERE task = 'sandbox_chat_finance' "
+    )
+    rows = ask(
+        home,
+        f"{answered} AND name = 'finance-chat' AND correct INTERSECT "
+        f"{answered} AND name = 'sandbox/instruct' AND NOT correct",
+    )
+    lines = (DATA / "sandbox_chat_finance.jsonl").read_text(encoding="utf-8").splitlines()
+    return str(json.loads(lines[min(rows)[0] if rows else 0])["prompt"])
+
+
+def photograph(
+    url: str, wanted: dict[str, str], out: Path, only: list[str] | None, question: str
+) -> None:
     """One picture per page, size and mode."""
     from playwright.sync_api import sync_playwright
 
@@ -139,13 +157,13 @@ def photograph(url: str, wanted: dict[str, str], out: Path, only: list[str] | No
                 )
                 for name, address in wanted.items():
                     if not only or name in only:
-                        picture = look_at(context, f"{url}/{address}", name)
-                        save(picture, out / f"{name}-{mode}-{size}.png")
+                        picture = look_at(context, f"{url}/{address}", name, question)
+                        save(picture, out / f"{name}-{mode}{size}.png")
                 context.close()
         browser.close()
 
 
-def look_at(context: Any, address: str, name: str) -> bytes:
+def look_at(context: Any, address: str, name: str, question: str) -> bytes:
     """Open a page, wait until it stands, and take its picture."""
     page = context.new_page()
     page.goto(address)
@@ -153,7 +171,7 @@ def look_at(context: Any, address: str, name: str) -> bytes:
     page.wait_for_timeout(1500)
     if name == "chat":
         box = page.get_by_test_id("stChatInputTextArea")
-        box.fill(QUESTION)
+        box.fill(question)
         box.press("Enter")
         page.get_by_text("tokens/s").nth(1).wait_for(timeout=60_000)
     # nothing runs any more: neither the script nor an animation

@@ -12,6 +12,7 @@ from jobs import registry
 from pages.components import add_model, links, problems, words
 
 ROLES = ("base", "expert", "instruct", "merge")
+CLICKED = "model_action"
 OPEN, CHAT, CLONE, ARCHIVE, RESTORE = (
     ":material/deployed_code: Open",
     ":material/forum: Chat",
@@ -53,7 +54,6 @@ def _fits(row: ModelRow, role: str | None, search: str | None) -> bool:
 
 def _table(rows: list[ModelRow]) -> None:
     column = st.column_config
-    clicked = "model_action"
     st.dataframe(
         [_cells(row) for row in rows],
         hide_index=True,
@@ -64,13 +64,12 @@ def _table(rows: list[ModelRow]) -> None:
             "Size": column.TextColumn(alignment="right"),
             "Scores": column.NumberColumn(help="Tasks scored", format="%d"),
             "Fingerprint": column.TextColumn(help="Content of the weights, first 12 digits"),
-            "Do": column.ButtonColumn(
-                "", type="tertiary", key=clicked, width=60, on_click=_act, args=(rows, clicked)
-            ),
+            "Do": column.ButtonColumn("", type="tertiary", key=CLICKED, width=60),
         },
         column_order=["Name", "Do", "Role", "Domain", "Method", "Parameters", "Size", "Format",
                       "Scores", "Fingerprint", "Place"],
     )  # fmt: skip
+    _act(rows)
 
 
 def _cells(row: ModelRow) -> dict[str, Any]:
@@ -94,15 +93,16 @@ def _cells(row: ModelRow) -> dict[str, Any]:
     }
 
 
-def _act(rows: list[ModelRow], key: str) -> None:
-    """Follow a click in a row's menu."""
-    click = st.session_state.get(key)
+def _act(rows: list[ModelRow]) -> None:
+    """Follow a click in a row's menu. Not a callback: those cannot leave for another page."""
+    click = st.session_state.get(CLICKED)
     if not click or click["row"] >= len(rows):
         return
     row = rows[click["row"]]
     if click["label"] in (ARCHIVE, RESTORE):
         with problems.told():
             registry.archive(row.name, archived=click["label"] == ARCHIVE)
+            st.rerun()
     elif click["label"] == CHAT:
         links.go("chat", model=row.name)
     elif click["label"] == CLONE:
