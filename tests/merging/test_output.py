@@ -54,6 +54,13 @@ def test_chat_comes_from_the_instruct_model(trio: dict[str, Path], tmp_path: Pat
     assert read(out / "config.json")["pad_token_id"] == 1
 
 
+def test_how_to_generate_is_the_instruct_model_s(trio: dict[str, Path], tmp_path: Path) -> None:
+    change_json(trio["base"] / "generation_config.json", temperature=0.1, top_p=0.5)
+    change_json(trio["instruct"] / "generation_config.json", temperature=0.7)
+    generation = read(merge(CHAT, trio, tmp_path / "out") / "generation_config.json")
+    assert generation["temperature"] == 0.7 and "top_p" not in generation
+
+
 def test_without_an_instruct_model_everything_is_the_base_s(
     trio: dict[str, Path], tmp_path: Path
 ) -> None:
