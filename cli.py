@@ -166,7 +166,7 @@ def build(
     out: Annotated[Path | None, typer.Option(help="Folder; default the shipped one.")] = None,
     seed: Annotated[int | None, typer.Option(help="Another seed makes another world.")] = None,
 ) -> None:
-    """Train the sandbox family from nothing. Takes half an hour or more on two cores."""
+    """Train the sandbox family from nothing. Takes about ten minutes of one core."""
     from jobs import direct, terminal
 
     result = terminal.show_events(direct.build_sandbox(out, seed))
