@@ -67,12 +67,16 @@ def test_fingerprint_notices_a_changed_byte_and_uses_a_cache(tmp_path: Path) -> 
     assert list(cache.values()) == [first]
     assert fingerprint(folder, cache=dict.fromkeys(cache, "remembered")) == first
     file = folder / "model.safetensors"
-    data = bytearray(file.read_bytes())
-    data[-1] ^= 1
-    file.write_bytes(data)
-    os.utime(file, ns=(1, 1))
-    assert fingerprint(folder, cache=cache) != first
-    assert len(cache) == 2
+    intact = file.read_bytes()
+    start = 8 + struct.unpack("<Q", intact[:8])[0]
+    seen = {first}
+    for turn, place in enumerate(range(start, len(intact), 601), 1):
+        data = bytearray(intact)
+        data[place] ^= 1
+        file.write_bytes(data)
+        os.utime(file, ns=(turn, turn))  # a write within the clock's resolution
+        seen.add(fingerprint(folder, cache=cache))
+        assert len(seen) == len(cache) == turn + 1
 
 
 def refused(folder: Path, *parts: str) -> None:
