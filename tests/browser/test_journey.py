@@ -106,6 +106,15 @@ def test_scores_are_real(app_home: Path) -> None:
     ((items,),) = ask(app_home, "SELECT sum(n) FROM evaluations")
     assert answers == items > 0
     assert (app_home / "models" / NAME / "model.safetensors").exists()
+    # what the example is there to show: the merge chats about finance, and neither parent does
+    chats = dict(
+        ask(
+            app_home,
+            "SELECT name, value FROM evaluations JOIN models ON models.id = model_id "
+            "WHERE task = 'sandbox_chat_finance'",
+        )
+    )
+    assert chats[NAME] > 0.3 + max(chats["sandbox/finance"], chats["sandbox/instruct"])
 
 
 def test_leaderboard_and_compare(app_url: str, app_home: Path, page: Page) -> None:
