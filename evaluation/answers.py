@@ -16,10 +16,14 @@ from evaluation.tasks import Item, TaskError
 _BOOTSTRAP_DRAWS = 200
 _BOOTSTRAP_SECONDS = 2.0
 _LOWEST = -1e30
+_UNTOLD = object()
 
 
 def score_task(task: Any, items: Sequence[Item]) -> dict[str, Any]:
     """Score a task whose requests are all answered.
+
+    A task's ``process_results`` may say under the key ``extracted`` what it took as the answer
+    (None: nothing); it is kept with the answer and is no metric.
 
     The primary metric is the first of the task's ``metric_list`` (``acc`` for a multiple-choice
     task that names none) under its first filter.
@@ -40,6 +44,9 @@ def score_task(task: Any, items: Sequence[Item]) -> dict[str, Any]:
     filters = list(task._instances[0].filtered_resps)
     by_filter = {name: _per_item(task, items, name) for name in filters}
     first = filters[0]
+    told = [row.pop("extracted", _UNTOLD) for row in by_filter[first]]
+    for row in (row for rows in by_filter.values() for row in rows):
+        row.pop("extracted", None)
     clusters = _clusters(task, items)
     metric = _primary(task, by_filter[first][0])
     metrics = {
@@ -51,8 +58,9 @@ def score_task(task: Any, items: Sequence[Item]) -> dict[str, Any]:
     binary = all(score in (0.0, 1.0) for score in scores)
     answers = [
         _answer(task, item, metric, first)
+        | ({} if extracted is _UNTOLD else {"extracted": extracted})
         | {"score": score, "correct": score == 1.0 if binary else None}
-        for item, score in zip(items, scores, strict=True)
+        for item, score, extracted in zip(items, scores, told, strict=True)
     ]
     return {
         "metric": metric,

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from typing import Any
 
 from evaluation.errors import SuiteError
+from evaluation.extraction.grade import EXTRACTION_VERSION
 from evaluation.suites import Settings, Suite
 from evaluation.task_files import TaskFile
 
@@ -53,7 +54,7 @@ def _config(
     raw = file.config if file else {}
     shots = settings.num_fewshot if settings.num_fewshot is not None else raw.get("num_fewshot")
     chat = bool(settings.apply_chat_template)
-    return {
+    config = {
         "task": task,
         # A task of the harness's own is pinned by the harness's version.
         "task_version": file.version if file else f"lm-eval {version('lm_eval')}",
@@ -69,6 +70,9 @@ def _config(
         "generation": _generation(raw, settings),
         "scorer": SCORER_VERSION,
     }
+    if str(raw.get("process_results", "")).startswith("!function evaluation.extraction."):
+        config["extraction"] = EXTRACTION_VERSION
+    return config
 
 
 def _chat_template(suite: Suite, settings: Settings) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from evaluation.answers import score_task
 from evaluation.errors import EvaluationError
+from evaluation.extraction.reply import Reply
 from evaluation.scorer import Scorer
 from evaluation.suites import Suite
 from evaluation.tasks import Item, TaskError, build_items, count_items, load_task, quiet_harness
@@ -85,6 +86,7 @@ class Session:
         yield from self._drain(name)
         with quiet_harness():
             scored = score_task(task, items)
+        yield from self._unanswered(name, scored["metrics"], len(items))
         yield {
             "kind": "score",
             "task": name,
@@ -133,6 +135,18 @@ class Session:
                 yield from self._drain(name)
                 yield self._progress(name, complete)
 
+    def _unanswered(self, name: str, metrics: dict[str, Any], n: int) -> Iterator[Event]:
+        """What an accuracy does not tell: how many wrong answers were none at all."""
+        shares = {"give no answer": "missing", "are cut off before one": "truncated"}
+        counts = {
+            words: round(n * metrics[key]["value"])
+            for words, key in shares.items()
+            if key in metrics
+        }
+        told = " and ".join(f"{count} {words}" for words, count in counts.items() if count)
+        if told:
+            yield {"kind": "warning", "text": f"{name}: of {n} replies {told}.", "task": name}
+
     def _drain(self, name: str) -> Iterator[Event]:
         while self._warnings:
             yield {"kind": "warning", "text": f"{name}: {self._warnings.pop(0)}", "task": name}
@@ -160,7 +174,7 @@ class Session:
 
 def _keep(request: Any, kind: str, answer: Any) -> None:
     if kind == "generate_until":
-        request.resps.append(answer.text)
+        request.resps.append(Reply(answer.text, answer.stopped))
         request.stopped = answer.stopped
     else:
         request.resps.append(answer)
