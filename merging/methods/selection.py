@@ -7,6 +7,7 @@ that bin's members finds the number itself.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,25 +31,61 @@ def kth_largest_magnitude(whole: WholeTensor, k: int) -> list[float]:
     Returns:
         One magnitude per constituent.
     """
+    return [found for (found,) in kth_largest(lambda: (b.deltas for b in whole.blocks()), [k])]
+
+
+def kth_largest(
+    passes: Callable[[], Iterable[Sequence[Tensor]]], ranks: Sequence[int]
+) -> list[list[float]]:
+    """Magnitudes by rank in each of several tensors that are given block by block, exact.
+
+    Args:
+        passes: starts a pass over the blocks; a block is one `[n]` float32 per tensor. Called
+            twice.
+        ranks: 1 for the largest, up to the number of elements.
+
+    Returns:
+        For each tensor the magnitude at every rank.
+    """
     import numpy as np
 
-    upper = np.zeros((whole.n_models, BINS), dtype=np.int64)
-    for block in whole.blocks():
-        for model, delta in enumerate(block.deltas):
-            upper[model] += _histogram(_bits(delta) >> HALF)
-    bins, ranks = zip(*(_find(counts, k) for counts in upper), strict=True)
-    lower = np.zeros_like(upper)
-    for block in whole.blocks():
-        for model, delta in enumerate(block.deltas):
-            bits = _bits(delta)
-            members = bits[(bits >> HALF) == bins[model]]
-            lower[model] += _histogram(members & (BINS - 1))
-    found = []
-    for model, counts in enumerate(lower):
-        low_bits, _ = _find(counts, ranks[model])
-        pattern = np.array([bins[model] << HALF | low_bits], dtype=np.uint32)
-        found.append(float(pattern.view(np.float32)[0]))
-    return found
+    upper: list[NDArray[np.int64]] = []
+    for block in passes():
+        upper = upper or [np.zeros(BINS, dtype=np.int64) for _ in block]
+        for counts, values in zip(upper, block, strict=True):
+            counts += _histogram(_bits(values) >> HALF)
+    places = [[_find(counts, rank) for rank in ranks] for counts in upper]
+    lower = [[np.zeros(BINS, dtype=np.int64) for _ in ranks] for _ in upper]
+    for block in passes():
+        for found, counted, values in zip(places, lower, block, strict=True):
+            bits = _bits(values)
+            for (bin_, _), counts in zip(found, counted, strict=True):
+                members = bits[(bits >> HALF) == bin_]
+                counts += _histogram(members & (BINS - 1))
+    return [
+        [
+            _number(bin_, _find(counts, rank)[0])
+            for (bin_, rank), counts in zip(found, counted, strict=True)
+        ]
+        for found, counted in zip(places, lower, strict=True)
+    ]
+
+
+def keep_from(delta: Tensor, threshold: float) -> Tensor:
+    """Delta `[n]` float32 with what lies below the threshold set to zero, in one pass."""
+    import numpy as np
+    from torch.nn.functional import hardshrink
+
+    # hardshrink keeps what is strictly larger; so it gets the next smaller float32
+    return hardshrink(delta, float(np.nextafter(np.float32(threshold), np.float32(0))))
+
+
+def _number(upper: int, lower: int) -> float:
+    """The float32 of which these are the upper and lower 16 bits."""
+    import numpy as np
+
+    pattern = np.array([upper << HALF | lower], dtype=np.uint32)
+    return float(pattern.view(np.float32)[0])
 
 
 def _bits(delta: Tensor) -> NDArray[np.uint32]:

@@ -1,4 +1,4 @@
-"""Sums over whole tensors whose bits depend neither on chunk size nor on threads."""
+"""Sums of tensors, and sums over whole tensors that depend neither on chunk size nor threads."""
 
 from __future__ import annotations
 
@@ -35,3 +35,11 @@ def gram(blocks: Iterable[Sequence[Tensor]]) -> tuple[float, float, float]:
         for found, product in zip(sums, (x * x, y * y, x * y), strict=True):
             found.extend(partial_sums(product))
     return math.fsum(sums[0]), math.fsum(sums[1]), math.fsum(sums[2])
+
+
+def weighted(tensors: Sequence[Tensor], factors: Sequence[float]) -> Tensor:
+    """`[n]` float32: the sum of the tensors, each times its factor, in their order."""
+    result = tensors[0] * factors[0]
+    for tensor, factor in zip(tensors[1:], factors[1:], strict=True):
+        result += tensor * factor
+    return result

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from merging.methods.election import ElectionWeights, Normalize, elect
 from merging.methods.registry import merge_method
-from merging.methods.selection import kth_largest_magnitude
+from merging.methods.selection import keep_from, kth_largest_magnitude
 from merging.methods.task_arithmetic import Scale
 
 if TYPE_CHECKING:
@@ -24,15 +24,6 @@ def _thresholds(whole: WholeTensor, *, density: float, **_: Any) -> list[float]:
     if kept >= whole.n_elements:
         return [0.0] * whole.n_models
     return kth_largest_magnitude(whole, kept)
-
-
-def _trim(delta: Tensor, threshold: float) -> Tensor:
-    """Delta `[n]` float32 with what lies below the threshold set to zero, in one pass."""
-    import numpy as np
-    from torch.nn.functional import hardshrink
-
-    # hardshrink keeps what is strictly larger; so it gets the next smaller float32
-    return hardshrink(delta, float(np.nextafter(np.float32(threshold), np.float32(0))))
 
 
 @merge_method(title="TIES", models=(1, None), paper="2306.01708", statistics=_thresholds)
@@ -66,7 +57,7 @@ def ties(
     it are kept, as in the paper's code, so a few more than k may stay. A factor common to
     all weights cancels in the mean: use the scale for strength.
     """
-    trimmed = [_trim(delta, threshold) for delta, threshold in zip(deltas, statistics, strict=True)]
+    trimmed = [keep_from(*pair) for pair in zip(deltas, statistics, strict=True)]
     merged = elect(trimmed, weights, election_weights=election_weights, normalize=normalize)
     merged *= scale
     merged += base

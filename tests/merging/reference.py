@@ -100,6 +100,40 @@ def dare_ties(
     return base + elected_mean(kept, weights) / density
 
 
+def crumbs(delta: Array, density: float, gamma: float) -> Array:
+    order = np.argsort(-np.abs(delta).ravel(), kind="stable")
+    kept = max(1, int(density * delta.size))
+    top = min(int(gamma * delta.size), delta.size - kept)
+    limits = np.abs(delta).ravel()[order[[top, top + kept - 1]]]
+    return np.where((np.abs(delta) <= limits[0]) & (np.abs(delta) >= limits[1]), delta, 0)
+
+
+def crumbs_of(base: Array, models: Sequence[Array], density: float, gamma: float) -> list[Array]:
+    deltas = [(m.astype(np.float32) - base.astype(np.float32)).astype(np.float64) for m in models]
+    return [crumbs(delta, density, gamma) for delta in deltas]
+
+
+def breadcrumbs(
+    base: Array,
+    models: Sequence[Array],
+    weights: Sequence[float],
+    density: float = 0.5,
+    gamma: float = 0.01,
+) -> Array:
+    kept = crumbs_of(base, models, density, gamma)
+    return base + sum(w * delta for w, delta in zip(weights, kept, strict=True))
+
+
+def breadcrumbs_ties(
+    base: Array,
+    models: Sequence[Array],
+    weights: Sequence[float],
+    density: float = 0.5,
+    gamma: float = 0.01,
+) -> Array:
+    return base + elected_mean(crumbs_of(base, models, density, gamma), weights)
+
+
 REFERENCES: dict[str, Callable[..., Array]] = {
     "linear": linear,
     "slerp": slerp,
@@ -108,4 +142,6 @@ REFERENCES: dict[str, Callable[..., Array]] = {
     "ties": ties,
     "dare_linear": dare_linear,
     "dare_ties": dare_ties,
+    "breadcrumbs": breadcrumbs,
+    "breadcrumbs_ties": breadcrumbs_ties,
 }

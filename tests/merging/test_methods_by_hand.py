@@ -99,6 +99,16 @@ CASES: dict[str, tuple[Callable[[], torch.Tensor], list[list[float]]]] = {
         lambda: dare("dare_ties"),
         [[-3, -2, 3, 12], [6, 8, 7, 8], [-9, 2, -7, -8], [-4, 0, 0, 0]],
     ),
+    # of 16 the 2 largest go and the next 6 stay; for both experts these are magnitudes 4 to 2,
+    # and where several are equal to a limit all of them stay
+    "breadcrumbs": (
+        lambda: merge("breadcrumbs", BASE, MODELS, density=0.375, gamma=0.125),
+        [[-1, -2, 3, 8], [5, 6, 7, 5], [-3, 2, -5, -8], [-2, 0, 4, 0]],
+    ),
+    "breadcrumbs_ties": (
+        lambda: merge("breadcrumbs_ties", BASE, MODELS, density=0.375, gamma=0.125),
+        [[-1, 0, 3, 8], [5, 6, 7, 5], [-5, 0, -5, -6], [-2, 0, 4, 0]],
+    ),
 }
 
 

@@ -88,6 +88,26 @@ def test_dare_ties(shape: tuple[int, ...], w: list[float], seed: int, density: f
 
 
 @everyday
+@given(sizes, weights, st.integers(0, 99), densities, st.floats(0, 0.5))
+def test_breadcrumbs(
+    shape: tuple[int, ...], w: list[float], seed: int, density: float, gamma: float
+) -> None:
+    for name in ("breadcrumbs", "breadcrumbs_ties"):
+        against_reference(name, shape, w, seed, density=density, gamma=gamma)
+
+
+@pytest.mark.parametrize("name", ["breadcrumbs", "breadcrumbs_ties"])
+def test_breadcrumbs_of_small_tensors_keep_something(name: str) -> None:
+    """Where no element counts as an outlier, none is dropped, and not the whole task vector."""
+    base, delta = torch.zeros(10), torch.arange(1.0, 11.0)
+    for options in ({"gamma": 0.01}, {"gamma": 0.0}):
+        merged = merge(name, base, [delta], density=0.5, **options)
+        assert merged.tolist() == [0, 0, 0, 0, 0, 6, 7, 8, 9, 10]
+    assert merge(name, base, [delta], density=1.0, gamma=0.5).equal(delta)
+    assert merge(name, base[0], [delta[3]], gamma=0.5).tolist() == 4.0
+
+
+@everyday
 @given(
     st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=200),
     st.data(),
