@@ -71,6 +71,7 @@ def save_model(
         do_sample=False,
     )
     model.config.dtype = torch.bfloat16
+    model.config.architectures = [type(model).__name__]
     model.config.save_pretrained(temporary)
     model.generation_config.save_pretrained(temporary)
     weights = {

@@ -19,6 +19,7 @@ def test_every_model_loads_and_has_one_to_two_million_parameters(project: Path, 
     folder = project / "sandbox" / name
     model = AutoModelForCausalLM.from_pretrained(folder)
     assert model.dtype == torch.bfloat16
+    assert model.config.architectures == ["LlamaForCausalLM"]
     assert 1_000_000 <= sum(p.numel() for p in model.parameters()) <= 2_000_000
     tokenizer = AutoTokenizer.from_pretrained(folder)
     assert len(tokenizer) == model.config.vocab_size
