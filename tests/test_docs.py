@@ -25,6 +25,14 @@ def test_local_links_lead_somewhere(document: Path) -> None:
     assert missing == []
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_named_files_of_the_project_exist(document: Path) -> None:
+    """Recipes, benchmarks and tests that a text or a command names."""
+    text = document.read_text(encoding="utf-8")
+    named = re.findall(r"\b((?:recipes|benchmarks|tests|docs|training)/[\w./-]+\.\w+)", text)
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def test_readme_commands_name_real_commands() -> None:
     """Every `python cli.py <command>` in a document is a command of cli.py."""
     source = (ROOT / "cli.py").read_text(encoding="utf-8")
