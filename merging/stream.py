@@ -12,7 +12,7 @@ from merging.checkpoint import Checkpoint
 from merging.errors import MergeFailure, ModelError
 from merging.layout import OutputTensor
 from merging.methods.draws import Draws, key_of
-from merging.methods.inputs import BLOCK_ELEMENTS, Inputs
+from merging.methods.inputs import BLOCK_ELEMENTS, Inputs, spans
 from merging.parents import Parents
 from merging.recipe import Recipe
 from merging.sinks import Sink
@@ -122,7 +122,9 @@ class StoredTensor:
         self._stop = stop
         self.name = name
         self._device = device
+        shape = parents.reference.tensors[name].shape
         self.n_elements = parents.reference.tensors[name].n_elements
+        self.row_length = shape[-1] if shape else 1
         self.n_models = len(parents.constituents)
         recipe = parents.recipe
         self._keys = [
@@ -132,8 +134,13 @@ class StoredTensor:
 
     def blocks(self) -> Iterator[Inputs]:
         """The tensor in fixed-size blocks, for statistics."""
-        for start in range(0, self.n_elements, BLOCK_ELEMENTS):
-            yield self.inputs(start, min(start + BLOCK_ELEMENTS, self.n_elements))
+        for start, stop in self.spans(BLOCK_ELEMENTS):
+            yield self.inputs(start, stop)
+
+    def spans(self, size: int) -> Iterator[tuple[int, int]]:
+        """(start, stop) of pieces of about `size` elements, as the method may be given them."""
+        by_rows = self._parents.recipe.merge_method.by_rows
+        return spans(self.n_elements, size, self.row_length if by_rows else 1)
 
     def inputs(self, start: int, stop: int, statistics: Any = None) -> Inputs:
         """What the method is given for elements `start` to `stop`, in float32."""
@@ -143,6 +150,7 @@ class StoredTensor:
             base_or_none=None if base is None else self._values(base, start, stop),
             weights=self._weights,
             draws=Draws(self._keys, start, stop - start),
+            row_length=self.row_length,
             statistics=statistics,
         )
 
@@ -169,8 +177,7 @@ def _merge_one(
     method, options = recipe.merge_method, recipe.options
     dtype = torch_dtype(output.dtype)
     statistics = method.observe(tensor, options)
-    for start in range(0, tensor.n_elements, chunk_elements):
-        stop = min(start + chunk_elements, tensor.n_elements)
+    for start, stop in tensor.spans(chunk_elements):
         merged = method.apply(tensor.inputs(start, stop, statistics), options).to(dtype)
         if not math.isfinite(merged.float().sum().item()) and not merged.isfinite().all():
             raise MergeFailure(

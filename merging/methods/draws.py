@@ -59,6 +59,21 @@ class Draws:
         mask = torch.from_numpy(words < round(density * SCALE))
         return mask if like.device.type == "cpu" else mask.to(like.device)
 
+    def kept_by(self, model: int, probabilities: Tensor) -> Tensor:
+        """A mask in which every element has a probability of its own.
+
+        Args:
+            model: position of the constituent.
+            probabilities: `[count]` float64 of True, rounded to multiples of 2^-32.
+
+        Returns:
+            `[count]` bool on the same device.
+        """
+        import torch
+
+        words = torch.from_numpy(self._words(self.keys[model]).astype("int64"))
+        return words.to(probabilities.device) < (probabilities * SCALE).round()
+
     def _words(self, key: int) -> NDArray[np.uint32]:
         """`[count]` unsigned 32-bit integers."""
         import numpy as np

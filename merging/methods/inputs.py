@@ -22,6 +22,8 @@ class Inputs:
         base_or_none: `[n]` float32, theta_0, when the method uses a base.
         weights: K coefficients w_i.
         draws: random numbers for these elements.
+        row_length: size of the tensor's last dimension. For methods that ask for it a chunk
+            consists of whole rows.
         statistics: what `Method.observe` returned for the whole tensor.
     """
 
@@ -29,6 +31,7 @@ class Inputs:
     base_or_none: Tensor | None
     weights: Sequence[float]
     draws: Draws
+    row_length: int = 1
     statistics: Any = None
 
     @property
@@ -59,7 +62,17 @@ class WholeTensor(Protocol):
         """Constituents besides the base."""
 
     def blocks(self) -> Iterator[Inputs]:
-        """The tensor from its first element to its last, `BLOCK_ELEMENTS` at a time."""
+        """The tensor from its first element to its last, `BLOCK_ELEMENTS` at a time.
+
+        For methods that work row by row it is the nearest number of whole rows, at least one.
+        """
+
+
+def spans(n_elements: int, size: int, row_length: int = 1) -> Iterator[tuple[int, int]]:
+    """(start, stop) of consecutive pieces of about `size` elements, none of which cuts a row."""
+    step = max(size // row_length, 1) * row_length
+    for start in range(0, n_elements, step):
+        yield start, min(start + step, n_elements)
 
 
 # a multiple of the rows that sums are made of; fits a core's cache

@@ -19,6 +19,7 @@ names, what it takes; its keyword-only parameters are its options:
 | `deltas` | theta_i - theta_0 of the same |
 | `weights` | w_i |
 | `draws` | `Draws`: random numbers by (model, element) |
+| `row_length` | size of the last dimension; chunks and blocks then are whole rows |
 | `statistics` | what the method's statistics step found out about the whole tensor |
 
 From this the options schema, the YAML check, the widgets, the docs table and the contract tests
@@ -45,7 +46,9 @@ if TYPE_CHECKING:
 
     from merging.methods.inputs import Inputs, WholeTensor
 
-INPUT_NAMES = frozenset({"base", "models", "deltas", "weights", "draws", "statistics"})
+INPUT_NAMES = frozenset(
+    {"base", "models", "deltas", "weights", "draws", "row_length", "statistics"}
+)
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,11 @@ class Method:
     takes: tuple[str, ...] = field(repr=False)
     statistics: Callable[..., Any] | None = field(repr=False, default=None)
     check: Callable[..., str | None] | None = field(repr=False, default=None)
+
+    @property
+    def by_rows(self) -> bool:
+        """Whether it must see whole rows of a tensor at a time."""
+        return "row_length" in self.takes
 
     def fields(self) -> list[OptionField]:
         """The options in the order in which the method declares them."""

@@ -69,14 +69,14 @@ def ties(
     return base + scale * elected_mean(trimmed, weights)
 
 
-def mask(model: int, shape: tuple[int, ...], density: float) -> NDArray[np.bool_]:
+def mask(model: int, shape: tuple[int, ...], density: float | Array) -> NDArray[np.bool_]:
     """The mask of model i, tensor "t", seed 0: one stream from its beginning, lane by lane."""
     key = hashlib.sha256(f"0\0model{model}\0t".encode()).digest()[:16]
     n = int(np.prod(shape))
     words = np.random.Philox(key=int.from_bytes(key, "little")).random_raw(n // 2 + 8)
     lanes = np.empty(2 * words.size, dtype=np.uint64)
     lanes[0::2], lanes[1::2] = words & 0xFFFFFFFF, words >> 32
-    return (lanes[:n] / 2**32 < density).reshape(shape)
+    return lanes[:n].reshape(shape) / 2**32 < density
 
 
 def dropped(base: Array, models: Sequence[Array], density: float) -> list[Array]:
@@ -134,6 +134,43 @@ def breadcrumbs_ties(
     return base + elected_mean(crumbs_of(base, models, density, gamma), weights)
 
 
+def pruned(base: Array, models: Sequence[Array], density: float, epsilon: float) -> list[Array]:
+    """Row by row and rank by rank; kept entries are divided by their own probability."""
+    found = []
+    for i, model in enumerate(models):
+        delta = (model.astype(np.float32) - base.astype(np.float32)).astype(np.float64)
+        rows = delta.reshape(-1, delta.shape[-1] if delta.ndim else 1)
+        p = np.empty_like(rows)
+        for y, row in enumerate(rows):
+            for rank, x in enumerate(sorted(range(row.size), key=lambda at, r=row: abs(r[at]))):
+                share = rank / (row.size - 1) if row.size > 1 else 0.5
+                p[y, x] = min(1.0, density - epsilon / 2 + epsilon * share)
+        kept = mask(i, rows.shape, p)
+        found.append((np.where(kept, rows, 0) / p).reshape(delta.shape))
+    return found
+
+
+def della_linear(
+    base: Array,
+    models: Sequence[Array],
+    weights: Sequence[float],
+    density: float = 0.5,
+    epsilon: float = 0.3,
+) -> Array:
+    kept = pruned(base, models, density, epsilon)
+    return base + sum(w * delta for w, delta in zip(weights, kept, strict=True))
+
+
+def della(
+    base: Array,
+    models: Sequence[Array],
+    weights: Sequence[float],
+    density: float = 0.5,
+    epsilon: float = 0.3,
+) -> Array:
+    return base + elected_mean(pruned(base, models, density, epsilon), weights)
+
+
 REFERENCES: dict[str, Callable[..., Array]] = {
     "linear": linear,
     "slerp": slerp,
@@ -142,6 +179,8 @@ REFERENCES: dict[str, Callable[..., Array]] = {
     "ties": ties,
     "dare_linear": dare_linear,
     "dare_ties": dare_ties,
+    "della_linear": della_linear,
+    "della": della,
     "breadcrumbs": breadcrumbs,
     "breadcrumbs_ties": breadcrumbs_ties,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -28,17 +28,29 @@ class ChosenMasks:
         assert density == 0.5
         return (KEPT_1, KEPT_2)[model].flatten()
 
+    def kept_by(self, model: int, probabilities: torch.Tensor) -> torch.Tensor:
+        if model == 0:
+            # 0.5 -+ 0.2 in four steps by the ranks of 1 2 0 4, 0.5 0 0.5 1, 2 2 2 2, 8 0 0 8,
+            # equal ones in their order
+            third = 0.4 / 3
+            low, high = 0.3 + third, 0.3 + 2 * third
+            ranked = [[low, high, 0.3, 0.7], [low, 0.3, high, 0.7], [0.3, low, high, 0.7]]
+            expected = torch.tensor([*ranked, [high, 0.3, low, 0.7]], dtype=torch.float64)
+            torch.testing.assert_close(probabilities.view(4, 4), expected)
+        return (KEPT_1, KEPT_2)[model].flatten()
 
-def dare(name: str, **options: Any) -> torch.Tensor:
+
+def masked(name: str, weights: Sequence[float] = (1.0, 1.0), **options: Any) -> torch.Tensor:
     complete = complete_options(get_method(name), {"density": 0.5, **options})
-    tensor = InMemory(BASE, MODELS, [1.0, 1.0])
+    tensor = InMemory(BASE, MODELS, weights)
     plain = tensor.inputs(0, 16)
     inputs = Inputs(
         plain.models,
         plain.base_or_none,
         plain.weights,
         ChosenMasks(),  # type: ignore[arg-type]
-        METHODS[name].observe(tensor, complete),
+        row_length=4,
+        statistics=METHODS[name].observe(tensor, complete),
     )
     return METHODS[name].apply(inputs, complete).view(4, 4)
 
@@ -88,16 +100,36 @@ CASES: dict[str, tuple[Callable[[], torch.Tensor], list[list[float]]]] = {
         [[0.5, -0.5, 3, 8], [5, 6, 7, 7.25], [1, 0.5, -5, -6.5], [8, 0, 1, -10]],
     ),
     "dare_linear": (
-        lambda: dare("dare_linear"),
+        lambda: masked("dare_linear"),
         [[-1, -6, 3, 12], [6, 8, 7, 8], [-5, 6, -7, -8], [-4, 0, 0, 0]],
     ),
     "dare_linear, not rescaled": (
-        lambda: dare("dare_linear", rescale="none"),
+        lambda: masked("dare_linear", rescale="none"),
         [[0, -2, 3, 8], [5.5, 7, 7, 8], [-3, 2, -5, -6], [-2, 0, 0, 0]],
     ),
     "dare_ties": (
-        lambda: dare("dare_ties"),
+        lambda: masked("dare_ties"),
         [[-3, -2, 3, 12], [6, 8, 7, 8], [-9, 2, -7, -8], [-4, 0, 0, 0]],
+    ),
+    # the first expert alone, rows 0 and 2: 1/p is 30/13, 30/17, 10/3, 10/7 and 10/3 30/13 30/17
+    # 10/7 in their columns
+    "della_linear": (
+        lambda: masked("della_linear", [1.0, 0.0], epsilon=0.4),
+        [
+            [3.3076923, -1.5294118, 3, 9.7142857],
+            [5, 6, 7, 8],
+            [5.6666667, 2.6153846, -6.5294118, -6.8571429],
+            [0, 0, 0, 0],
+        ],
+    ),
+    "della_linear, not rescaled": (
+        lambda: masked("della_linear", epsilon=0.4, rescale="none"),
+        [[0, -2, 3, 8], [5.5, 7, 7, 8], [-3, 2, -5, -6], [-2, 0, 0, 0]],
+    ),
+    # (0, 0): 1 against -2, (2, 0): 2 against -4; the others agree or stand alone
+    "della": (
+        lambda: masked("della", epsilon=0.4, rescale="none"),
+        [[-1, 0, 3, 8], [5.5, 7, 7, 8], [-5, 0, -5, -6], [-2, 0, 0, 0]],
     ),
     # of 16 the 2 largest go and the next 6 stay; for both experts these are magnitudes 4 to 2,
     # and where several are equal to a limit all of them stay

@@ -79,6 +79,10 @@ def test_chunks_give_the_bits_of_the_whole(name: str) -> None:
     whole = merge(name, **given)
     for chunk in (1, 7, 64, 333, 999):
         assert merge(name, **given, chunk=chunk).equal(whole), chunk
+    given = sample(name, (20, 50))
+    whole = merge(name, **given)
+    for chunk in (1, 63, 200, 999):
+        assert merge(name, **given, chunk=chunk).equal(whole), chunk
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if not METHODS[name].ordered])

@@ -10,10 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from merging.errors import RecipeError
 from merging.methods import METHODS
 from merging.methods.draws import Draws, key_of
 from merging.methods.selection import kth_largest_magnitude
 from merging.methods.sums import ROW, gram, total
+from merging.recipe import Recipe
 from tests.merging.reference import REFERENCES
 from tests.merging.whole import InMemory, merge
 
@@ -85,6 +87,51 @@ def test_dare_linear(shape: tuple[int, ...], w: list[float], seed: int, density:
 @given(sizes, weights, st.integers(0, 99), densities)
 def test_dare_ties(shape: tuple[int, ...], w: list[float], seed: int, density: float) -> None:
     against_reference("dare_ties", shape, w, seed, density=density)
+
+
+@everyday
+@given(sizes, weights, st.integers(0, 99), densities, st.floats(0, 0.95))
+def test_della(
+    shape: tuple[int, ...], w: list[float], seed: int, density: float, share: float
+) -> None:
+    for name in ("della", "della_linear"):
+        against_reference(
+            name, shape, w, seed, density=density, epsilon=min(1.0, 2 * density * share)
+        )
+
+
+def test_della_allows_a_density_near_one_and_rows_of_one_entry() -> None:
+    base = torch.zeros(5000)
+    delta = torch.randn(5000, generator=torch.Generator().manual_seed(0))
+    kept = merge("della_linear", base, [delta], density=0.9, epsilon=0.3, rescale="none")
+    assert 0.88 < float((kept != 0).double().mean()) < 0.91
+    assert merge("della_linear", base, [delta], density=1.0, epsilon=0.0).equal(delta)
+    column = merge("della", base.view(-1, 1), [delta.view(-1, 1)], density=0.5)
+    assert column.isfinite().all()
+    assert 0.47 < float((column != 0).double().mean()) < 0.53
+
+
+def test_della_keeps_large_entries_more_often_and_the_mean() -> None:
+    n = 200_000
+    delta = torch.rand(20, n // 20, generator=torch.Generator().manual_seed(0))
+    plain = merge("della_linear", delta * 0, [delta], density=0.5, epsilon=0.6, rescale="none")
+    for low, high, expected in ((0.0, 0.1, 0.23), (0.45, 0.55, 0.5), (0.9, 1.0, 0.77)):
+        part = plain[(delta > low) & (delta <= high)]
+        assert abs(float((part != 0).double().mean()) - expected) < 0.02
+    merged = merge("della_linear", delta * 0, [delta], density=0.5, epsilon=0.6)
+    assert float(merged.double().mean()) == pytest.approx(float(delta.double().mean()), rel=0.02)
+    same = merge("della_linear", delta * 0, [delta], density=0.3, rescale="l1", block=10_000)
+    assert float(same.sum()) == pytest.approx(float(delta.sum()), rel=1e-5)
+
+
+def test_della_refuses_probabilities_of_zero() -> None:
+    with pytest.raises(RecipeError, match="choose an epsilon below 0.2"):
+        Recipe(
+            method="della",
+            base="b",
+            models=[{"model": "a"}],
+            options={"density": 0.1, "epsilon": 0.2},
+        )
 
 
 @everyday

@@ -9,7 +9,7 @@ import torch
 
 from merging.methods import get_method
 from merging.methods.draws import Draws, key_of
-from merging.methods.inputs import Inputs
+from merging.methods.inputs import Inputs, spans
 from merging.recipe_checks import complete_options
 
 
@@ -23,6 +23,7 @@ class InMemory:
         weights: Sequence[float],
         block: int = 1 << 20,
         keys: Sequence[int] | None = None,
+        by_rows: bool = False,
     ) -> None:
         self._base = None if base is None else base.flatten().float()
         self._models = [model.flatten().float() for model in models]
@@ -31,10 +32,15 @@ class InMemory:
         self._keys = keys or [key_of(0, f"model{i}", "t") for i in range(len(models))]
         self.n_elements = models[0].numel()
         self.n_models = len(models)
+        self.row_length = models[0].shape[-1] if models[0].dim() else 1
+        self._by_rows = by_rows
 
     def blocks(self) -> Iterator[Inputs]:
-        for start in range(0, self.n_elements, self._block):
-            yield self.inputs(start, min(start + self._block, self.n_elements))
+        for start, stop in self.spans(self._block):
+            yield self.inputs(start, stop)
+
+    def spans(self, size: int) -> Iterator[tuple[int, int]]:
+        return spans(self.n_elements, size, self.row_length if self._by_rows else 1)
 
     def inputs(self, start: int, stop: int, statistics: Any = None) -> Inputs:
         return Inputs(
@@ -42,6 +48,7 @@ class InMemory:
             base_or_none=None if self._base is None else self._base[start:stop],
             weights=self._weights,
             draws=Draws(self._keys, start, stop - start),
+            row_length=self.row_length,
             statistics=statistics,
         )
 
@@ -60,11 +67,11 @@ def merge(
     """Merge one tensor by a method, in chunks; float32 out, in the models' shape."""
     method = get_method(name)
     complete = complete_options(method, options)
-    tensor = InMemory(base, models, weights or [1.0] * len(models), block, keys)
+    weights = weights or [1.0] * len(models)
+    tensor = InMemory(base, models, weights, block, keys, method.by_rows)
     statistics = method.observe(tensor, complete)
-    chunk = chunk or tensor.n_elements
     parts = [
-        method.apply(tensor.inputs(at, min(at + chunk, tensor.n_elements), statistics), complete)
-        for at in range(0, tensor.n_elements, chunk)
+        method.apply(tensor.inputs(start, stop, statistics), complete)
+        for start, stop in tensor.spans(chunk or tensor.n_elements)
     ]
     return torch.cat(parts).view(models[0].shape)
