@@ -70,18 +70,25 @@ def evaluate(
     suite: Annotated[str, typer.Option(help="Name of a suite, or path of its file.")],
     limit: Annotated[int | None, typer.Option(help="Only the first N items of each task.")] = None,
     device: Device = "auto",
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(file_okay=False, exists=True, help="Folder of public benchmark files."),
+    ] = None,
     json: Json = None,
 ) -> None:
     """Score models on a suite. A recipe file is merged in memory, nothing is written."""
     from jobs import api, registry, report, terminal
 
     terminal.check_json(json)
+    if data_dir is not None:
+        os.environ["CRUCIBLE_DATA_DIR"] = str(data_dir.resolve())
     registry.ensure_sandbox()
     group = api.benchmark(models, suite, limit=limit, device=device)
     rows = terminal.run_group(group)
     data = report.of_models(suite, terminal.scored_models(rows), limit=limit)
     terminal.print_leaderboard(data)
     terminal.write_json(json, data)
+    terminal.tell_warnings(rows)
     terminal.tell_task_errors(rows)
 
 

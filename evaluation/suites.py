@@ -23,6 +23,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from evaluation.data_folder import data_folder
 from evaluation.errors import SuiteError
 from evaluation.task_files import TaskFile, index_task_files
 
@@ -64,6 +65,8 @@ class Suite(BaseModel):
         include: absolute folders that hold the task YAMLs.
         include_defaults: lm-eval's own tasks may be named too.
         settings: for every task; ``task_settings`` override them task by task.
+        licence: terms of the data behind it, to be shown.
+        data: files of the data folder that its tasks read, each with where it is published.
         path: the file this suite was read from.
     """
 
@@ -78,7 +81,20 @@ class Suite(BaseModel):
     include_defaults: bool = False
     settings: Settings = Settings()
     task_settings: dict[str, Settings] = Field(default_factory=dict)
+    licence: str = ""
+    data: dict[str, str] = Field(default_factory=dict)
     path: Path
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """Those of ``data`` that are not in the data folder now."""
+        folder = data_folder()
+        return {name: source for name, source in self.data.items() if not (folder / name).is_file()}
+
+    @property
+    def ready(self) -> bool:
+        """Whether every file that its tasks read is there."""
+        return not self.missing
 
     def domain(self, task: str) -> str:
         """The group a task stands in, ``"other"`` for none."""
@@ -99,8 +115,12 @@ class Suite(BaseModel):
 
 
 def list_suites() -> list[Suite]:
-    """Every suite that ships, by name. Tasks are not looked up (``load_suite`` does that)."""
-    return [_read(path) for path in sorted(SUITES.glob("*.yaml"))]
+    """Every suite that ships, by name, those that need no data of others first.
+
+    Tasks are not looked up (``load_suite`` does that).
+    """
+    found = [_read(path) for path in sorted(SUITES.glob("*.yaml"))]
+    return sorted(found, key=lambda suite: bool(suite.data))
 
 
 def load_suite(name_or_path: str | Path) -> Suite:

@@ -15,6 +15,8 @@ from typing import Any
 
 import yaml
 
+from evaluation.data_folder import data_folder
+
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -49,9 +51,25 @@ class TaskFile:
         metadata = self.config.get("metadata") or {}
         return str(metadata.get("version", "0")) if isinstance(metadata, dict) else "0"
 
+    @property
+    def published(self) -> str:
+        """Name of the file of the data folder that the task reads, empty for none."""
+        return str((self.config.get("dataset_kwargs") or {}).get("published") or "")
+
+    @property
+    def published_at(self) -> str:
+        """Where that file comes from."""
+        return str((self.config.get("metadata") or {}).get("published_at", "its authors' site"))
+
     def data_files(self) -> dict[str, list[Path]]:
-        """Split -> local files; relative names are taken from the YAML's folder."""
-        given = (self.config.get("dataset_kwargs") or {}).get("data_files")
+        """Split -> local files; relative names are taken from the YAML's folder.
+
+        A file that ``dataset_kwargs.published`` names is in the data folder instead.
+        """
+        kwargs = self.config.get("dataset_kwargs") or {}
+        if self.published:
+            return {"published": [data_folder() / self.published]}
+        given = kwargs.get("data_files")
         if given is None:
             return {}
         if not isinstance(given, dict):

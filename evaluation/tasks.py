@@ -16,6 +16,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+from evaluation.data_folder import told_missing
 from evaluation.errors import EvaluationError, EvaluationFailure
 from evaluation.scorer import Scorer
 from evaluation.suites import Settings, Suite
@@ -87,7 +88,10 @@ def _build(name: str, file: TaskFile, settings: Settings) -> Any:
     if settings.num_fewshot is not None:
         config["num_fewshot"] = settings.num_fewshot
     data = file.data_files()
-    if data:
+    if file.published:
+        if not data["published"][0].is_file():
+            raise TaskError(told_missing(file.published, file.published_at))
+    elif data:
         _check_exist(data)
         kwargs = dict(config.get("dataset_kwargs") or {})
         if config.get("dataset_path") == "json" and set(kwargs) == {"data_files"}:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from db.engine import transaction
 from db.queries.models import ModelRow
 from db.tables import Job
+from evaluation.data_folder import data_folder
 from jobs import devices, queue, recipes, registry, scored
 from jobs.errors import JobError
 
@@ -38,6 +39,8 @@ class _Suite:
             "limit": self.limit,
             "tasks": list(self.tasks) if self.tasks is not None else None,
             "device": self.device,
+            # The worker may have been started by somebody who keeps the files elsewhere.
+            "data_dir": str(data_folder()),
             **more,
         }
 

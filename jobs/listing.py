@@ -69,6 +69,9 @@ def suites_data() -> list[Data]:
             "title": suite.title,
             "description": suite.description,
             "tasks": {task: suite.domain(task) for task in suite.tasks},
+            "licence": suite.licence,
+            "ready": suite.ready,
+            "missing": suite.missing,
         }
         for suite in list_suites()
     ]

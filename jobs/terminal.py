@@ -87,6 +87,14 @@ def scored_models(rows: Sequence[JobRow]) -> dict[str, list[str]]:
     return found
 
 
+def tell_warnings(rows: Sequence[JobRow]) -> None:
+    """Print what the jobs warned of: answers that are missing, contexts that were cut."""
+    for row in rows:
+        result = row.result or {}
+        for text in result.get("warnings") or ():
+            say(f"{result.get('model', row.title)}: {text}")
+
+
 def tell_task_errors(rows: Sequence[JobRow]) -> None:
     """Fail when tasks could not be scored, naming each on standard error.
 
@@ -215,12 +223,21 @@ def print_methods(data: Sequence[Data]) -> None:
 
 
 def print_suites(data: Sequence[Data]) -> None:
-    """Name and size of every suite."""
-    table = Table("Suite", "Tasks", "Domains", "Description")
+    """Name, size and terms of every suite, and which files it lacks."""
+    from evaluation.data_folder import DATA_DIR, data_folder
+
+    table = Table("Suite", "Tasks", "Domains", "Description", "Licence", "Ready", show_lines=True)
     for suite in data:
         domains = ", ".join(dict.fromkeys(suite["tasks"].values()))
-        table.add_row(suite["name"], str(len(suite["tasks"])), domains, suite["description"])
+        ready = "yes" if suite["ready"] else "data missing"
+        table.add_row(suite["name"], str(len(suite["tasks"])), domains, suite["description"],
+                      suite["licence"] or "-", ready)  # fmt: skip
     _print(table)
+    for suite in data:
+        for name, source in suite["missing"].items():
+            say(f"{suite['name']} needs {name}, published at {source}.")
+    if not all(suite["ready"] for suite in data):
+        say(f"Files are looked for in {data_folder()}; {DATA_DIR} names another folder.")
 
 
 def print_jobs(rows: Sequence[JobRow]) -> None:

@@ -152,7 +152,8 @@ def _kept(key: str, value: object) -> str:
 
 def _benchmark() -> tuple[str | None, int | None, bool]:
     """Suite, items per task and whether the parents are scored too."""
-    suites = {suite.name: suite for suite in list_suites()}
+    shipped = list_suites()
+    suites = {suite.name: suite for suite in shipped if suite.ready}
     suite = st.selectbox(
         "Benchmark suite",
         [*suites, NO_SUITE],
@@ -164,6 +165,12 @@ def _benchmark() -> tuple[str | None, int | None, bool]:
             else "None, merge only"
         ),
     )
+    waiting = [suite.title for suite in shipped if not suite.ready]
+    if waiting:
+        st.caption(
+            f"{', '.join(waiting)}: the benchmark files are not on this machine. "
+            "`python cli.py suites` says which, and where they are published."
+        )
     if suite not in suites:
         return None, None, False
     left, right = st.columns(2, vertical_alignment="bottom")

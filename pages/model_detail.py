@@ -81,7 +81,7 @@ def _actions(row: ModelRow) -> None:
 
 
 def _benchmark(row: ModelRow) -> None:
-    suites = [suite.name for suite in list_suites()]
+    suites = [suite.name for suite in list_suites() if suite.ready]
     suite = st.selectbox("Suite", suites, key="detail_suite")
     limit = st.number_input(
         "Items per task", 1, 1_000_000, None, 10, placeholder="all", key="detail_limit"

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -149,6 +150,33 @@ def test_methods_and_suites(shared: Path) -> None:
     assert "task_arithmetic" in run("methods", home=shared).stdout
 
 
+def test_suites_say_which_public_files_they_need(shared: Path) -> None:
+    shown = run("suites", home=shared, CRUCIBLE_DATA_DIR=str(shared / "none"))
+    assert "jfinqa needs jfinqa/jfinqa_v1.json, published at https://" in shown.stdout
+    assert f"looked for in {shared / 'none'}" in shown.stdout
+
+
+def test_public_files_in_a_folder_of_ones_own(shared: Path, tmp_path: Path) -> None:
+    (tmp_path / "mgsm").mkdir()
+    (tmp_path / "mgsm" / "mgsm_en.tsv").write_text("What is 1 + 1?\t2\n", encoding="utf-8")
+    done = run("evaluate", "sandbox/base", "--suite", "general-ja-math", "--data-dir",
+               str(tmp_path), "--json", "-", home=shared)  # fmt: skip
+    assert refused(done, 1).startswith("3 scores are missing")
+    assert f"mgsm/mgsm_ja.tsv is not in the data folder {tmp_path}" in done.stderr
+    (model,) = json.loads(done.stdout)["models"]
+    assert list(model["scores"]) == ["mgsm_en_zero_shot"]
+
+
+def test_warnings_of_an_evaluation_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    from jobs import terminal
+
+    noted = {"model": "m", "warnings": ["t: of 4 replies 1 give no answer."]}
+    rows: Any = [SimpleNamespace(title="Score m", result=noted),
+                 SimpleNamespace(title="Score n", result=None)]  # fmt: skip
+    terminal.tell_warnings(rows)
+    assert capsys.readouterr().out == "m: t: of 4 replies 1 give no answer.\n"
+
+
 WRONG = [
     (["nonsense"], "No such command"),
     (["evaluate", "sandbox/base"], "--suite"),
@@ -158,6 +186,7 @@ WRONG = [
     (["evaluate", "sandbox/base", "--suite", "sandbx"], "Did you mean 'sandbox'"),
     (["evaluate", "sandbox/base", "--suite", "sandbox", "--limit", "0"], "at least 1"),
     (["evaluate", "sandbox/base", "--suite", "sandbox", "--limit", "x"], "--limit"),
+    (["evaluate", "sandbox/base", "--suite", "tatqa", "--data-dir", "none"], "--data-dir"),
     (["evaluate", "sandbox/base", "--suite", "sandbox", "--device", "tpu"], "no device 'tpu'"),
     (["evaluate", "sandbox/base", "--suite", "sandbox", "--json", "no/x.json"], "no/x.json"),
     (["evaluate", "none.yaml", "--suite", "sandbox"], "none.yaml cannot be read"),

@@ -134,6 +134,25 @@ def number_or_words(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str,
     return words(doc, results)
 
 
+def span(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Any]:
+    """``process_results``: words copied from a text; a copied figure in any unit, but exactly."""
+    if read_target(doc) is not None:
+        return _number(doc, results, 0.0, strict=False)
+    return words(doc, results)
+
+
+def every_span(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Any]:
+    """``process_results``: an answer that names every one of the target's spans."""
+    reply = results[0] if results else ""
+    answer = find_words(own_words(reply, str(doc.get("question", ""))))
+    if answer is None:
+        state: State = "truncated" if _stopped(reply) == "length" else "missing"
+        return _metrics(Grade(state), reply)
+    said = " ".join(normalise(answer.text).lower().split())
+    named = all(_named_whole(_plain(str(target)), said) for target in doc["target"])
+    return _metrics(Grade("right" if named else "wrong", answer.text), reply)
+
+
 def words(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Any]:
     """``process_results``: the target's words, or one of several targets'."""
     given = doc.get("target", doc.get("answer", ""))
@@ -178,10 +197,7 @@ def _number(
         tolerance=tolerance,
         strict=strict,
     )
-    return _metrics(grade, reply) | {
-        "rescaled": float(grade.rule == "rescaled"),
-        "percent_as_fraction": float(grade.rule == "percent-as-fraction"),
-    }
+    return _metrics(grade, reply)
 
 
 def _metrics(grade: Grade, reply: str) -> dict[str, Any]:
@@ -189,6 +205,8 @@ def _metrics(grade: Grade, reply: str) -> dict[str, Any]:
         "acc": float(grade.state == "right"),
         "missing": float(grade.state == "missing"),
         "truncated": float(grade.state == "truncated"),
+        "rescaled": float(grade.rule == "rescaled"),
+        "percent_as_fraction": float(grade.rule == "percent-as-fraction"),
     }
     # The harness can only average what it is given; our scorer keeps this with the answer.
     return found | {"extracted": grade.extracted} if isinstance(reply, Reply) else found
@@ -215,6 +233,11 @@ def _position(text: str, word: str) -> int:
     pattern = rf"\b{word}[ds]?\b" if word.isascii() else word
     found = re.search(pattern, text)
     return found.start() if found else -1
+
+
+def _named_whole(target: str, text: str) -> bool:
+    """Whether a text has the target as words of its own: 2019 is not in 12019."""
+    return bool(re.search(rf"(?<![\w.]){re.escape(target)}(?![\w%])", text))
 
 
 def _last_line(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 from typing import Any
 
@@ -18,15 +19,19 @@ def run(spec: dict[str, Any]) -> Iterator[Event]:
 
     Args:
         spec: `model` (label), `model_id`, `source` (folder, Hub id, or "" for a merge in memory),
-            `revision`, `suite`, `limit`, `tasks`, `device`, `scored` (what is there), `known`
-            (signature to fingerprint); for a merge in memory `recipe` and `sources` too.
+            `revision`, `suite`, `limit`, `tasks`, `device`, `data_dir` (of public benchmark
+            files), `scored` (what is there), `known` (signature to fingerprint); for a merge in
+            memory `recipe` and `sources` too.
 
     Yields:
         A "model" event (which content is scored), then the scorer's own events.
     """
+    from evaluation.data_folder import DATA_DIR
     from evaluation.run import evaluate
     from evaluation.suites import load_suite
 
+    if spec.get("data_dir"):
+        os.environ[DATA_DIR] = spec["data_dir"]
     suite = load_suite(spec["suite"])
     ready = yield from (_merged(spec) if not spec["source"] else _loaded(spec))
     if ready is None:

@@ -43,6 +43,20 @@ def test_it_opens_with_the_first_example_ready_to_start(build: AppTest) -> None:
     assert any("Memory" in bar.text for bar in build.get("progress"))
 
 
+def test_only_suites_whose_files_are_there_are_offered(
+    open_page: Open, sandbox: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRUCIBLE_DATA_DIR", str(tmp_path))
+    page = open_page("build")
+    offered = page.selectbox(key="build_suite").options
+    assert offered[0].startswith("Sandbox") and not any("TAT-QA" in one for one in offered)
+    assert any("TAT-QA" in note.value and "cli.py suites" in note.value for note in page.caption)
+    (tmp_path / "tatqa").mkdir()
+    (tmp_path / "tatqa" / "tatqa_dataset_test_gold.json").touch()
+    page.run()
+    assert any("TAT-QA" in one for one in page.selectbox(key="build_suite").options)
+
+
 @pytest.mark.parametrize("name", list(METHODS))
 def test_every_method_has_its_widgets(build: AppTest, name: str) -> None:
     build.selectbox(key=f"{F}method").select(name).run()

@@ -1,0 +1,136 @@
+"""Public benchmark files as documents that task YAMLs ask: ``custom_dataset: !function ...``.
+
+A task names the file (in the data folder) and what of it is meant::
+
+    custom_dataset: !function evaluation.readers.jfinqa
+    dataset_kwargs: {published: jfinqa/jfinqa_v1.json, subtask: numerical_reasoning}
+
+Every reader gives a ``test`` split whose documents have ``prompt`` and ``target`` among their
+fields; the fields that graders understand are those of ``evaluation.extraction.grade``.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from evaluation.data_folder import data_folder
+from evaluation.tasks import TaskError, read_json_lines
+
+Doc = dict[str, Any]
+
+
+def _reader(read: Callable[..., Iterable[Doc]]) -> Callable[..., Any]:
+    """A function from a file to documents, made into what lm-eval calls for a dataset."""
+
+    @wraps(read)
+    def dataset(published: str, **options: Any) -> Any:
+        from datasets import Dataset, DatasetDict
+
+        path = data_folder() / published
+        try:
+            docs = list(read(path, **options))
+        except (KeyError, TypeError, IndexError, AttributeError) as error:
+            raise TaskError(
+                f"its data file {path} is not in the published form "
+                f"({type(error).__name__}: {error})"
+            ) from error
+        except (OSError, ValueError, csv.Error) as error:
+            raise TaskError(f"its data file {path} cannot be read ({error})") from error
+        if not docs:
+            raise TaskError(f"its data file {path} has no such items")
+        return DatasetDict({"test": Dataset.from_list(docs)})
+
+    return dataset
+
+
+@_reader
+def jfinqa(path: Path, subtask: str, **_: Any) -> Iterable[Doc]:
+    """One subtask of JFinQA, asked as its authors' harness task asks it.
+
+    The answers are figures in the table's unit, percentages, or one of two words.
+    """
+    for row in json.loads(path.read_text(encoding="utf-8")):
+        if row["subtask"] != subtask:
+            continue
+        table = row["table"]
+        parts = [
+            *row["pre_text"],
+            markdown([table["headers"], *table["rows"]]),
+            *row["post_text"],
+            f"Question: {row['qa']['question']}\nAnswer:",
+        ]
+        yield {
+            "id": row["id"],
+            "prompt": "\n\n".join(part for part in parts if part),
+            "question": row["qa"]["question"],
+            "target": row["qa"]["answer"],
+            "unit": row["scale"],
+            "company": row["edinet_code"],
+        }
+
+
+@_reader
+def tatqa(path: Path, answer_type: str, **_: Any) -> Iterable[Doc]:
+    """The questions of TAT-QA's gold test file with one type of answer.
+
+    Types are arithmetic, count, span and multi-span; ``target`` is a list for the last.
+    """
+    for context in json.loads(path.read_text(encoding="utf-8")):
+        paragraphs = sorted(context["paragraphs"], key=lambda one: int(one["order"]))
+        told = [markdown(context["table"]["table"]), *(one["text"] for one in paragraphs)]
+        for row in context["questions"]:
+            if row["answer_type"] != answer_type:
+                continue
+            given = row["answer"] if isinstance(row["answer"], list) else [row["answer"]]
+            answers = [str(one) for one in given]
+            yield {
+                "id": row["uid"],
+                "prompt": "\n\n".join([*told, f"Question: {row['question']}\nAnswer:"]),
+                "question": row["question"],
+                "target": answers if answer_type == "multi-span" else answers[0],
+                "unit": row["scale"],
+                "context": context["table"]["uid"],
+            }
+
+
+@_reader
+def gsm8k(path: Path, **_: Any) -> Iterable[Doc]:
+    """GSM8K's ``question`` and worked ``answer``; the target is the figure after ``####``."""
+    for row in read_json_lines([path]):
+        target = row["answer"].rsplit("####", 1)[1].strip()
+        yield {"question": row["question"], "solution": row["answer"], "target": target}
+
+
+@_reader
+def mgsm(path: Path, **_: Any) -> Iterable[Doc]:
+    """MGSM's two columns without a heading: question and number."""
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
+            if row:
+                yield {"question": row[0], "target": row[1]}
+
+
+@_reader
+def jcommonsenseqa(path: Path, **_: Any) -> Iterable[Doc]:
+    """JGLUE's lines of one question and five choices; ``target`` is the right one's number."""
+    for row in read_json_lines([path]):
+        yield {
+            "id": row["q_id"],
+            "question": row["question"],
+            "choices": [row[f"choice{i}"] for i in range(5)],
+            "target": int(row["label"]),
+        }
+
+
+def markdown(rows: Sequence[Sequence[Any]]) -> str:
+    """A table as Markdown, its first row as the heading."""
+    if not rows:
+        return ""
+    lines = ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+    lines.insert(1, "| " + " | ".join("---" for _ in rows[0]) + " |")
+    return "\n".join(lines)
