@@ -99,6 +99,7 @@ def as_data(made: Board, rows: Sequence[Row]) -> dict[str, Any]:
             "low": difference and difference.low,
             "high": difference and difference.high,
             "verdict": difference.verdict if difference else "unknown",
+            "unscored_parents": made.unscored_parents(row),
         }
         models.append(data)
     return {"suite": made.suite, "tasks": dict(made.tasks), "models": models}

@@ -193,7 +193,9 @@ def _difference(best: Data | None) -> str:
     text = f"{100 * best['difference']:+.1f}"
     if best["verdict"] not in ("better", "worse"):
         text = f"({text})"
-    return f"{text} {best['model']}"
+    unscored = len(best["unscored_parents"])
+    note = f", {unscored} unscored" if unscored else ""
+    return f"{text} {best['model']}{note}"
 
 
 def _percent(value: float | None, stderr: float | None = None) -> str:

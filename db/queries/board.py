@@ -181,6 +181,15 @@ class Board:
         found = [self.row_of(p.model_id, row.configuration) for p in row.entry.parents]
         return [parent for parent in found if parent is not None and parent.common_tasks(row)]
 
+    def unscored_parents(self, row: Row) -> list[str]:
+        """Names of the model's parents that have no score beside the row's, in the recipe's order.
+
+        A best parent was then picked from the others only, and says less.
+        """
+        scored = {parent.entry.id for parent in self.parent_rows(row)}
+        missing = [p.model_id for p in row.entry.parents if p.model_id not in scored]
+        return [self.entries[i].name if i in self.entries else "a deleted model" for i in missing]
+
     def best_parent(self, row: Row) -> Row | None:
         """The parent with the highest macro score, over the tasks that all scored parents share.
 

@@ -47,6 +47,10 @@ def marks(board: Board, row: Row) -> list[str]:
     missing = row.missing(board.tasks)
     if missing:
         said.append(f"partial: {len(board.tasks) - len(missing)} of {len(board.tasks)} tasks")
+    unscored = len(board.unscored_parents(row))
+    if unscored:
+        parents = len(row.entry.parents)
+        said.append(f"{parents - unscored} of {parents} parents scored")
     if board.loses_to_every_parent(row):
         said.append("below every parent")
     if row.is_outdated:

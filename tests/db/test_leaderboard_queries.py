@@ -14,6 +14,7 @@ from db.tables import Evaluation, Model
 from evaluation.statistics import paired_difference
 from jobs import comparison
 from jobs.gains import constituent_ids, gains
+from pages.components.scores_table import marks
 from tests import small_scores as small
 
 
@@ -65,6 +66,18 @@ def test_best_parent_and_difference(board: Board) -> None:
     assert best is not None and best.entry.name == "b"
     assert m.difference(best) == pytest.approx(0.25)
     assert board.best_parent(row(board, "a")) is None
+
+
+def test_parents_without_scores_are_named(ids: dict[str, int]) -> None:
+    with transaction() as s:
+        never = small.add_model(s, "never", "expert")
+        young = small.add_model(s, "young", "merge", [(ids["a"], "expert"), (never, "expert")])
+        small.add_scores(s, young, "young", "t1", "11")
+    board = leaderboard.board(small.SUITE)
+    assert board.unscored_parents(row(board, "young")) == ["never"]
+    assert marks(board, row(board, "young")) == ["partial: 1 of 2 tasks", "1 of 2 parents scored"]
+    assert board.unscored_parents(row(board, "m")) == []
+    assert board.unscored_parents(row(board, "a")) == []
 
 
 def test_a_merge_below_every_parent_is_marked(board: Board) -> None:
