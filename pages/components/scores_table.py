@@ -20,7 +20,9 @@ COLUMNS = (
 )  # fmt: skip
 DEFAULT_COLUMNS = ("role", "method", "domains", "mean rank", "items", "scored")
 ROLE_COLOURS = {"base": "gray", "expert": "blue", "instruct": "violet", "merge": "orange"}
-MARK_COLOURS = {"partial": "yellow", "below": "red", "earlier": "gray", "archived": "gray"}
+MARK_COLOURS = {
+    "partial": "yellow", "parents": "yellow", "below": "red", "earlier": "gray", "archived": "gray",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,9 @@ def marks(board: Board, row: Row) -> list[str]:
     missing = row.missing(board.tasks)
     if missing:
         said.append(f"partial: {len(board.tasks) - len(missing)} of {len(board.tasks)} tasks")
-    unscored = len(board.unscored_parents(row))
-    if unscored:
-        parents = len(row.entry.parents)
-        said.append(f"{parents - unscored} of {parents} parents scored")
+    unscored, parents = len(board.unscored_parents(row)), len(row.entry.parents)
+    if 0 < unscored < parents:  # without any, the verdict says that there is no baseline
+        said.append(f"parents: {parents - unscored} of {parents} scored")
     if board.loses_to_every_parent(row):
         said.append("below every parent")
     if row.is_outdated:

@@ -75,7 +75,7 @@ def test_parents_without_scores_are_named(ids: dict[str, int]) -> None:
         small.add_scores(s, young, "young", "t1", "11")
     board = leaderboard.board(small.SUITE)
     assert board.unscored_parents(row(board, "young")) == ["never"]
-    assert marks(board, row(board, "young")) == ["partial: 1 of 2 tasks", "1 of 2 parents scored"]
+    assert marks(board, row(board, "young")) == ["partial: 1 of 2 tasks", "parents: 1 of 2 scored"]
     assert board.unscored_parents(row(board, "m")) == []
     assert board.unscored_parents(row(board, "a")) == []
 
