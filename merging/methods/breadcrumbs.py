@@ -36,7 +36,7 @@ Gamma = Annotated[
         "what the density leaves.",
         ge=0,
         le=0.5,
-        json_schema_extra={"step": 0.005},
+        json_schema_extra={"step": 0.01},
     ),
 ]
 

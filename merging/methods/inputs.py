@@ -46,6 +46,11 @@ class Inputs:
         """K task vectors `[n]` float32, theta_i - theta_0."""
         return [model - self.base for model in self.models]
 
+    @property
+    def vectors(self) -> Sequence[Tensor]:
+        """K tensors `[n]` float32: task vectors when there is a base, else the weights."""
+        return self.models if self.base_or_none is None else self.deltas
+
 
 class WholeTensor(Protocol):
     """A whole tensor for a statistics step: as many passes as it likes, in fixed-size blocks.

@@ -17,6 +17,7 @@ names, what it takes; its keyword-only parameters are its options:
 | `base` | theta_0; its presence makes the base required |
 | `models` | theta_i of every constituent but the base |
 | `deltas` | theta_i - theta_0 of the same |
+| `base_or_none`, `vectors` | for an optional base: task vectors with one, else the weights |
 | `weights` | w_i |
 | `draws` | `Draws`: random numbers by (model, element) |
 | `row_length` | size of the last dimension; chunks and blocks then are whole rows |
@@ -47,7 +48,17 @@ if TYPE_CHECKING:
     from merging.methods.inputs import Inputs, WholeTensor
 
 INPUT_NAMES = frozenset(
-    {"base", "models", "deltas", "weights", "draws", "row_length", "statistics"}
+    {
+        "base",
+        "base_or_none",
+        "models",
+        "deltas",
+        "vectors",
+        "weights",
+        "draws",
+        "row_length",
+        "statistics",
+    }
 )
 
 
@@ -189,7 +200,7 @@ def merge_method(
                 options=options,
                 min_models=models[0],
                 max_models=models[1],
-                needs_base="required" if {"base", "deltas"} & set(takes) else "forbidden",
+                needs_base=_need_of_base(takes),
                 ordered=ordered,
                 random="draws" in takes,
                 uses_weights="weights" in takes,
@@ -248,6 +259,13 @@ def _read_signature(function: Callable[..., Any]) -> tuple[tuple[str, ...], type
         fields[name] = (annotation, parameter.default)
     options = pydantic.create_model(f"{function.__name__}_options", __base__=Options, **fields)
     return tuple(takes), options
+
+
+def _need_of_base(takes: tuple[str, ...]) -> Literal["required", "optional", "forbidden"]:
+    """What the inputs of a method say about the base."""
+    if {"base", "deltas"} & set(takes):
+        return "required"
+    return "optional" if "base_or_none" in takes else "forbidden"
 
 
 def _read_docstring(name: str, doc: str) -> tuple[str, str]:

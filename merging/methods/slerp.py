@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from merging.methods.angles import arc, cosine_of
 from merging.methods.registry import merge_method
 from merging.methods.sums import gram
 
@@ -22,13 +22,8 @@ NEARLY_PARALLEL = 0.9995
 
 def _coefficients(whole: WholeTensor, *, t: float) -> tuple[float, float]:
     """The factors of the two tensors, from their cosine over the whole tensor."""
-    first, second, both = gram(block.models for block in whole.blocks())
-    norms = math.sqrt(first) * math.sqrt(second)
-    cosine = both / norms if norms > 0 else 1.0
-    if abs(cosine) > NEARLY_PARALLEL:
-        return 1 - t, t
-    angle = math.acos(cosine)
-    return math.sin((1 - t) * angle) / math.sin(angle), math.sin(t * angle) / math.sin(angle)
+    cosine = cosine_of(gram(block.models for block in whole.blocks()), 0, 1, of_zero=1.0)
+    return (1 - t, t) if abs(cosine) > NEARLY_PARALLEL else arc(cosine, t)
 
 
 @merge_method(title="SLERP", models=(2, 2), ordered=True, statistics=_coefficients)

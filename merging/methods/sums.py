@@ -27,14 +27,21 @@ def total(blocks: Iterable[Tensor]) -> float:
     return math.fsum(part for block in blocks for part in partial_sums(block.double()))
 
 
-def gram(blocks: Iterable[Sequence[Tensor]]) -> tuple[float, float, float]:
-    """The sums x.x, y.y and x.y of two tensors given block by block, in float64 and in one pass."""
-    sums: tuple[list[float], ...] = ([], [], [])
-    for pair in blocks:
-        x, y = (values.double() for values in pair)
-        for found, product in zip(sums, (x * x, y * y, x * y), strict=True):
-            found.extend(partial_sums(product))
-    return math.fsum(sums[0]), math.fsum(sums[1]), math.fsum(sums[2])
+def gram(blocks: Iterable[Sequence[Tensor]]) -> list[list[float]]:
+    """Scalar products of K tensors given block by block, in float64 and in one pass.
+
+    Returns:
+        K x K: x_i . x_j.
+    """
+    sums: dict[tuple[int, int], list[float]] = {}
+    for block in blocks:
+        wide = [values.double() for values in block]
+        for i, x in enumerate(wide):
+            for j, y in enumerate(wide[: i + 1]):
+                sums.setdefault((i, j), []).extend(partial_sums(x * y))
+    products = {pair: math.fsum(parts) for pair, parts in sums.items()}
+    size = 1 + max((i for i, _ in products), default=-1)
+    return [[products[max(i, j), min(i, j)] for j in range(size)] for i in range(size)]
 
 
 def weighted(tensors: Sequence[Tensor], factors: Sequence[float]) -> Tensor:

@@ -171,6 +171,61 @@ def della(
     return base + elected_mean(pruned(base, models, density, epsilon), weights)
 
 
+def model_stock(base: Array, models: Sequence[Array], weights: Sequence[float]) -> Array:
+    deltas = [(model - base).ravel() for model in models]
+    cosines = []
+    for i, a in enumerate(deltas):
+        for b in deltas[i + 1 :]:
+            norms = np.linalg.norm(a) * np.linalg.norm(b)
+            cosines.append(a @ b / norms if norms else 0.0)
+    cosine, n = np.mean(cosines), len(models)
+    t = max(0.0, n * cosine / (1 + (n - 1) * cosine)) if cosine > 0 else 0.0
+    return t * np.mean(models, axis=0) + (1 - t) * base
+
+
+def nuslerp(base: Array | None, models: Sequence[Array], weights: Sequence[float]) -> Array:
+    t = weights[1] / sum(weights)
+    a, b = (model.ravel() / np.linalg.norm(model) for model in models)
+    # the angle from the chord, which stays exact where the vectors are nearly parallel
+    angle = 2 * np.arcsin(min(1.0, np.linalg.norm(a - b) / 2))
+    if np.sin(angle) < 1e-8:
+        return (1 - t) * models[0] + t * models[1]
+    return (np.sin((1 - t) * angle) * models[0] + np.sin(t * angle) * models[1]) / np.sin(angle)
+
+
+def multislerp(base: Array | None, models: Sequence[Array], weights: Sequence[float]) -> Array:
+    """With the tangent space and the way back that mergekit describes."""
+    w = np.array(weights) / sum(weights)
+    norms = np.array([np.linalg.norm(model) for model in models])
+    units = np.stack([model.ravel() / norm for model, norm in zip(models, norms, strict=True)])
+    pole = w @ units / np.linalg.norm(w @ units)
+    tangent = w @ (units - (units @ pole)[:, None] * pole)
+    angle = np.linalg.norm(tangent) + 1e-300
+    point = pole * np.cos(angle) + tangent * np.sin(angle) / angle
+    return (point * (w @ norms)).reshape(models[0].shape)
+
+
+def karcher(base: Array | None, models: Sequence[Array], weights: Sequence[float]) -> Array:
+    """By gradient descent in small steps, until nothing moves."""
+    w = np.array(weights) / sum(weights)
+    norms = np.array([np.linalg.norm(model) for model in models])
+    units = np.stack([model.ravel() / norm for model, norm in zip(models, norms, strict=True)])
+    point = units[0]
+    for _ in range(200):
+        dots = np.clip(units @ point, -1, 1)
+        angles = np.arccos(dots)
+        logs = (angles / np.maximum(np.sin(angles), 1e-12))[:, None] * (
+            units - dots[:, None] * point
+        )
+        point = point + 0.5 * (w @ logs)
+        point /= np.linalg.norm(point)
+    return (point * (w @ norms)).reshape(models[0].shape)
+
+
+def passthrough(base: Array | None, models: Sequence[Array], weights: Sequence[float]) -> Array:
+    return models[0]
+
+
 REFERENCES: dict[str, Callable[..., Array]] = {
     "linear": linear,
     "slerp": slerp,
@@ -179,6 +234,11 @@ REFERENCES: dict[str, Callable[..., Array]] = {
     "ties": ties,
     "dare_linear": dare_linear,
     "dare_ties": dare_ties,
+    "model_stock": model_stock,
+    "nuslerp": nuslerp,
+    "multislerp": multislerp,
+    "karcher": karcher,
+    "passthrough": passthrough,
     "della_linear": della_linear,
     "della": della,
     "breadcrumbs": breadcrumbs,

@@ -22,10 +22,11 @@ pytestmark = [
 def test_cuda_gives_what_the_cpu_gives(
     method: str, family: dict[str, Path], tmp_path: Path
 ) -> None:
+    listed = [{"model": "finance"}, {"model": "instruct", "role": "instruct"}]
     recipe = Recipe(
         method=method,
         base="base" if METHODS[method].needs_base == "required" else None,
-        models=[{"model": "finance"}, {"model": "instruct", "role": "instruct"}],
+        models=listed[: METHODS[method].max_models],
         dtype="float32",
     )
     for device in ("cpu", "cuda"):

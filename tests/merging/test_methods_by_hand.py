@@ -131,6 +131,48 @@ CASES: dict[str, tuple[Callable[[], torch.Tensor], list[list[float]]]] = {
         lambda: masked("della", epsilon=0.4, rescale="none"),
         [[-1, 0, 3, 8], [5.5, 7, 7, 8], [-5, 0, -5, -6], [-2, 0, 0, 0]],
     ),
+    # as slerp's case; then with task vectors on top of a base
+    "nuslerp": (
+        lambda: merge("nuslerp", None, [corner(0, 2.0), corner(1, 2.0)], [2.0, 1.0]),
+        [[1.7320508, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]],
+    ),
+    "nuslerp, task vectors": (
+        lambda: merge("nuslerp", BASE, [BASE + corner(0, 2.0), BASE + corner(1, 2.0)], [2.0, 1.0]),
+        [[2.7320508, 3, 3, 4], [5, 6, 7, 8], [-1, -2, -3, -4], [0, 0, 0, 0]],
+    ),
+    # halfway between two right angles, 3 long: 3 / sqrt 2
+    "multislerp": (
+        lambda: merge("multislerp", None, [corner(0, 2.0), corner(1, 4.0)]),
+        [[2.1213203, 2.1213203, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]],
+    ),
+    # a third of the way, 8/3 long: cosine and sine of 30 degrees
+    "karcher": (
+        lambda: merge("karcher", None, [corner(0, 2.0), corner(1, 4.0)], [2.0, 1.0]),
+        [[2.3094011, 1.3333333, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]],
+    ),
+    # task vectors (2, 0) and (1, sqrt 3), 60 degrees apart: t = 2 * 0.5 / 1.5 = 2/3
+    "model_stock": (
+        lambda: merge(
+            "model_stock",
+            BASE,
+            [BASE + corner(0, 2.0), BASE + corner(0, 1.0) + corner(1, 3**0.5)],
+        ),
+        [[2, 2.5773503, 3, 4], [5, 6, 7, 8], [-1, -2, -3, -4], [0, 0, 0, 0]],
+    ),
+    # 2 and -1 - sqrt 3 apart by 120 degrees: t = -1 / 0.5 = -2 times their mean, if let
+    "model_stock, beyond the base": (
+        lambda: merge(
+            "model_stock",
+            BASE,
+            [BASE + corner(0, 2.0), BASE + corner(0, -1.0) + corner(1, 3**0.5)],
+            clamp=False,
+        ),
+        [[0, 0.2679492, 3, 4], [5, 6, 7, 8], [-1, -2, -3, -4], [0, 0, 0, 0]],
+    ),
+    "passthrough": (
+        lambda: merge("passthrough", None, [BASE], scale=0.5),
+        [[0.5, 1, 1.5, 2], [2.5, 3, 3.5, 4], [-0.5, -1, -1.5, -2], [0, 0, 0, 0]],
+    ),
     # of 16 the 2 largest go and the next 6 stay; for both experts these are magnitudes 4 to 2,
     # and where several are equal to a limit all of them stay
     "breadcrumbs": (

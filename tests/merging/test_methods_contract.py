@@ -20,6 +20,11 @@ def count(method: Method) -> int:
     return method.min_models if method.max_models is not None else max(3, method.min_models)
 
 
+def declared(name: str) -> set[str]:
+    """Inputs and options of a method."""
+    return {*METHODS[name].takes, *METHODS[name].options.model_fields}
+
+
 def sample(
     name: str, shape: tuple[int, ...], *, equal: bool = False, seed: int = 0
 ) -> dict[str, Any]:
@@ -65,9 +70,7 @@ def test_models_equal_to_the_base_give_its_very_bits(name: str) -> None:
     assert merge(name, **given).equal(given["base"])
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in NAMES if "scale" in METHODS[name].options.model_fields]
-)
+@pytest.mark.parametrize("name", [name for name in NAMES if {"base", "scale"} <= declared(name)])
 def test_scale_zero_gives_the_base(name: str) -> None:
     given = sample(name, (50, 7))
     assert merge(name, **given, scale=0.0).equal(given["base"])
@@ -88,8 +91,8 @@ def test_chunks_give_the_bits_of_the_whole(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in NAMES if not METHODS[name].ordered])
 def test_order_does_not_matter(name: str) -> None:
     given = sample(name, (400,))
-    weights = [1.0, 0.5, 0.25]
-    keys = [11, 22, 33]
+    weights = [1.0, 0.5, 0.25][: len(given["models"])]
+    keys = [11, 22, 33][: len(given["models"])]
     first = merge(name, **given, weights=weights, keys=keys)
     turned = merge(
         name,
@@ -107,6 +110,17 @@ def test_order_matters_where_it_is_declared(name: str) -> None:
     option = {"slerp": {"t": 0.25}, "instruction_residual": {"alpha": 0.25}}[name]
     turned = merge(name, given["base"], given["models"][::-1], **option)
     assert not merge(name, **given, **option).allclose(turned)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if METHODS[name].needs_base == "optional"])
+def test_an_optional_base_makes_it_a_merge_of_task_vectors(name: str) -> None:
+    given = sample(name, (40,))
+    base = torch.randn(40, generator=torch.Generator().manual_seed(9))
+    deltas = [model - base for model in given["models"]]
+    merged = merge(name, base, given["models"])
+    torch.testing.assert_close(merged, base + merge(name, None, deltas))
+    assert not merged.allclose(merge(name, None, given["models"]))
+    assert merge(name, base, [base.clone() for _ in deltas]).equal(base)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -166,6 +166,56 @@ def test_kth_largest_is_exact(values: list[float], data: st.DataObject) -> None:
     assert kth_largest_magnitude(whole, k) == [sorted(map(abs, tensor.tolist()))[-k]]
 
 
+@everyday
+@given(sizes, weights.filter(lambda w: len(w) >= 2), st.integers(0, 99))
+def test_means_on_the_sphere(shape: tuple[int, ...], w: list[float], seed: int) -> None:
+    against_reference("model_stock", shape, w, seed)
+    base, *models = tensors(shape, len(w), seed)
+    # far from each other, and none of them zero
+    turned = [model.abs() + 1 + 3 * i for i, model in enumerate(models)]
+    for name in ("nuslerp", "multislerp", "karcher"):
+        given_models, given_weights = (turned[:2], w[:2]) if name == "nuslerp" else (turned, w)
+        merged = merge(name, None, given_models, given_weights, chunk=5, block=16)
+        expected = REFERENCES[name](None, [m.double().numpy() for m in given_models], given_weights)
+        np.testing.assert_allclose(merged.double().numpy(), expected, rtol=2e-5, atol=2e-5)
+
+
+def test_model_stock_sees_the_angle_of_changes_however_small() -> None:
+    base = torch.zeros(2)
+    for size in (1.0, 1e-4, 1e-12):
+        models = [torch.tensor([2 * size, 0]), torch.tensor([size, 3**0.5 * size])]
+        merged = merge("model_stock", base, models)
+        torch.testing.assert_close(merged / size, torch.tensor([1.0, 3**-0.5]))
+
+
+def test_model_stock_of_models_that_contradict_each_other() -> None:
+    base, delta = torch.ones(3), torch.tensor([1.0, 2.0, 0.0])
+    models = [base + delta, base - delta]
+    assert merge("model_stock", base, models).equal(base)
+    assert merge("model_stock", base, models, clamp=False).equal(base)  # at the formula's pole
+
+
+def test_means_on_the_sphere_of_opposite_and_zero_tensors() -> None:
+    a, zero = torch.tensor([3.0, 4.0]), torch.zeros(2)
+    for name in ("nuslerp", "multislerp"):
+        assert merge(name, None, [a, -a], [3.0, 1.0]).allclose(a / 2 if name == "nuslerp" else a)
+        assert merge(name, None, [a, -a]).equal(zero)
+    assert merge("nuslerp", None, [a, zero], [1.0, 3.0]).allclose(a / 4)
+    for name in ("multislerp", "karcher"):
+        torch.testing.assert_close(merge(name, None, [a, zero]), a / 2)
+        assert merge(name, None, [zero, zero]).equal(zero)
+    assert merge("karcher", None, [a, -a, 2 * a], [1.0, 0.0, 1.0]).allclose(1.5 * a)
+    assert merge("karcher", None, [a, -a]).isfinite().all()
+
+
+@pytest.mark.parametrize("weights", [[1.0, -1.0], [0.0, 0.0]])
+def test_weights_that_leave_no_mean_are_refused(weights: list[float]) -> None:
+    models = [{"model": f"m{i}", "weight": weight} for i, weight in enumerate(weights)]
+    for name in ("nuslerp", "multislerp", "karcher"):
+        with pytest.raises(RecipeError, match=r"weights (add up to 0|of 0 or more)"):
+            Recipe(method=name, models=models)
+
+
 def test_slerp_at_its_ends_and_of_antiparallel_and_zero_tensors() -> None:
     a, b = torch.tensor([3.0, 0.0]), torch.tensor([0.0, 5.0])
     torch.testing.assert_close(merge("slerp", None, [a, b], t=0.0), a)
@@ -236,7 +286,11 @@ def test_sums_are_right_and_independent_of_blocks_and_threads() -> None:
     assert total([values]) == pytest.approx(expected, abs=1e-9)
     other = values.roll(1)
     whole = gram([(values, other)])
-    assert whole[2] == pytest.approx(float(values.double() @ other.double()), abs=1e-9)
+    assert (
+        whole[0][1]
+        == whole[1][0]
+        == pytest.approx(float(values.double() @ other.double()), abs=1e-9)
+    )
     assert gram(zip(values.split(2 * ROW), other.split(2 * ROW), strict=True)) == whole
     torch.set_num_threads(2)
     try:

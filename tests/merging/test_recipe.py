@@ -46,7 +46,7 @@ def test_reads_what_it_says() -> None:
 
 @pytest.mark.parametrize("method", sorted(METHODS))
 def test_yaml_gives_the_recipe_back(method: str) -> None:
-    roles = METHODS[method].roles or ("expert", "expert")
+    roles = METHODS[method].roles or ("expert", "expert")[: METHODS[method].max_models]
     recipe = Recipe(
         method=method,
         base="org/base" if METHODS[method].needs_base == "required" else None,
