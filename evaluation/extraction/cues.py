@@ -8,6 +8,7 @@ the model's, and of several cues the last that holds a figure wins.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -88,14 +89,12 @@ def own_words(reply: str, question: str = "") -> str:
 
 def find_number(text: str) -> Answer | None:
     """The amount that a reply (from ``own_words``) gives as its answer."""
-    cues = list(_CUE.finditer(text))
-    for number, cue in enumerate(reversed(cues)):
-        segment = _segment(text, cue.end())
+    for number, (start, segment) in enumerate(_after(_CUE, text)):
         if number == 0 and _NONE.match(segment):
             return None
         quantity = pick(segment)
         if quantity is not None:
-            return _answer(text, segment, cue.end(), "cue", quantity)
+            return _answer(text, segment, start, "cue", quantity)
     return _without_cue(text)
 
 
@@ -107,11 +106,10 @@ def _without_cue(text: str) -> Answer | None:
         around = plain[: found.start] + plain[found.end :]
         if not re.search(r"\w", re.sub(r"約|です", "", around)):
             return _answer(text, first, 0, "whole", found)
-    for cue in reversed(list(_CONCLUSION.finditer(text))):
-        segment = _segment(text, cue.end())
+    for start, segment in _after(_CONCLUSION, text):
         quantity = pick(segment)
         if quantity is not None:
-            return _answer(text, segment, cue.end(), "conclusion", quantity)
+            return _answer(text, segment, start, "conclusion", quantity)
     for line in reversed(text.splitlines()):
         quantity = pick(line, last=True)
         if quantity is not None:
@@ -124,8 +122,8 @@ def find_words(text: str) -> Answer | None:
 
     Without a cue, the first line: a prompt that ends in "Answer:" is answered there.
     """
-    for cue in reversed(list(_CUE.finditer(text))):
-        segment = _segment(text, cue.end()).strip(" \t}」』】")
+    for _, found in _after(_CUE, text):
+        segment = found.strip(" \t}」』】")
         if re.search(r"\w", segment):
             return Answer(segment, "cue")
     first = _segment(text, 0)
@@ -167,9 +165,20 @@ def _blank(pattern: re.Pattern[str], text: str) -> str:
     return pattern.sub(lambda found: " " * len(found.group()), text)
 
 
-def _segment(text: str, start: int) -> str:
+def _after(cue: re.Pattern[str], text: str) -> Iterator[tuple[int, str]]:
+    """(place, segment) behind each cue, the last first; a segment ends where the next cue begins.
+
+    A reply that repeats its cue a thousand times is thus read once, not a thousand times.
+    """
+    end = len(text)
+    for found in reversed(list(cue.finditer(text))):
+        yield found.end(), _segment(text, found.end(), end)
+        end = found.start()
+
+
+def _segment(text: str, start: int, end: int | None = None) -> str:
     """The line at a place, or the first after it that says something."""
-    for line in text[start:].split("\n"):
+    for line in text[start:end].split("\n"):
         if re.search(r"\w", line):
             return line
     return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +237,33 @@ def test_no_answer_cut_off_and_wrong_are_three_things(reply: str, stopped: str, 
 def test_words(reply: str, target: str, state: str, span: str) -> None:
     given = grade_words(reply, [target])
     assert (given.state, given.span) == (state, span)
+
+
+REPEATED = [
+    "Answer: ",
+    "答え: ",
+    "So, ",
+    "1,",
+    "(1",
+    "\n",
+    "1 = ",
+    "1.",
+    "1/",
+    "一二",
+    "百",
+    "Question: ",
+    "$",
+]
+
+
+@pytest.mark.parametrize("part", REPEATED)
+def test_a_reply_that_repeats_itself_is_read_in_time(part: str) -> None:
+    target = read_amount("4.67%")
+    assert target is not None
+    started = time.process_time()
+    grade_number(part * 2000, target)
+    grade_words(part * 2000, ["増収"])
+    assert time.process_time() - started < 5
 
 
 def test_targets_take_the_documents_unit_and_worked_solutions_their_last_line() -> None:
