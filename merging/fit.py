@@ -26,6 +26,11 @@ SECONDS_PER_ELEMENT: Mapping[str, float] = {
     "ties": 30e-9,
     "dare_linear": 9e-9,
     "dare_ties": 25e-9,
+    "della": 80e-9,
+    "della_linear": 80e-9,
+    "breadcrumbs": 25e-9,
+    "breadcrumbs_ties": 30e-9,
+    "sce": 30e-9,
 }
 SECONDS_PER_BYTE = 0.4e-9 + 0.6e-9  # read, and hashed once
 

@@ -1,7 +1,7 @@
 """The merge methods. Importing this package registers all of them and does not import torch."""
 
 from merging.methods import linear, slerp, task_arithmetic, ties, dare  # noqa: F401, I001
-from merging.methods import breadcrumbs, della, model_stock, sphere, passthrough  # noqa: F401
+from merging.methods import breadcrumbs, della, model_stock, sphere, sce, passthrough  # noqa: F401
 from merging.methods.registry import METHODS, Method, OptionField, get_method, merge_method
 
 __all__ = ["METHODS", "Method", "OptionField", "get_method", "merge_method"]

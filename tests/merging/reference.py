@@ -183,6 +183,23 @@ def model_stock(base: Array, models: Sequence[Array], weights: Sequence[float]) 
     return t * np.mean(models, axis=0) + (1 - t) * base
 
 
+def sce(
+    base: Array, models: Sequence[Array], weights: Sequence[float], select_topk: float = 0.1
+) -> Array:
+    deltas = np.stack([(m.astype(np.float32) - base.astype(np.float32)) for m in models])
+    deltas = deltas.astype(np.float64)
+    variance = np.var(deltas, axis=0)
+    differing = np.count_nonzero(variance > 1e-15)
+    if select_topk < 1 and differing:
+        k = max(1, int(select_topk * differing))
+        limit = np.sort(variance.ravel())[::-1][k - 1]
+        deltas = np.where(variance >= limit * (1 - 1e-9), deltas, 0)
+    squares = [np.mean(delta**2) for delta in deltas]
+    total = sum(squares)
+    shares = [square / total if total else 1 / len(models) for square in squares]
+    return base + elected_mean(list(deltas), shares)
+
+
 def nuslerp(base: Array | None, models: Sequence[Array], weights: Sequence[float]) -> Array:
     t = weights[1] / sum(weights)
     a, b = (model.ravel() / np.linalg.norm(model) for model in models)
@@ -234,6 +251,7 @@ REFERENCES: dict[str, Callable[..., Array]] = {
     "ties": ties,
     "dare_linear": dare_linear,
     "dare_ties": dare_ties,
+    "sce": sce,
     "model_stock": model_stock,
     "nuslerp": nuslerp,
     "multislerp": multislerp,

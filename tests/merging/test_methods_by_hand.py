@@ -169,6 +169,27 @@ CASES: dict[str, tuple[Callable[[], torch.Tensor], list[list[float]]]] = {
         ),
         [[0, 0.2679492, 3, 4], [5, 6, 7, 8], [-1, -2, -3, -4], [0, 0, 0, 0]],
     ),
+    # all entries: what agrees with the sign of the sum
+    "sce": (
+        lambda: merge("sce", BASE, MODELS, select_topk=1.0),
+        [
+            [-1, 0, 4, 8],
+            [5.5, 7, 7.5, 5],
+            [-5, 0, -5, -6],
+            [8, 0, 4, -8],
+        ],
+    ),
+    # the squares 9 and 1 make coefficients 0.9 and 0.1: 0.9 * 3 + 0.1 * 1
+    "sce, coefficients": (
+        lambda: merge("sce", BASE, [BASE + corner(0, 3.0), BASE + corner(0, 1.0)]),
+        [[3.8, 2, 3, 4], [5, 6, 7, 8], [-1, -2, -3, -4], [0, 0, 0, 0]],
+    ),
+    # the squared differences are 9 0 1 16, 0 1 1 16, 36 0 4 0, 100 0 16 0: of the 10 that are not
+    # zero a share of 0.34 is 3, and two more are equal to the third
+    "sce, a third": (
+        lambda: merge("sce", BASE, MODELS, select_topk=0.34),
+        [[1, 2, 3, 8], [5, 6, 7, 5], [-5, -2, -3, -4], [8, 0, 4, 0]],
+    ),
     "passthrough": (
         lambda: merge("passthrough", None, [BASE], scale=0.5),
         [[0.5, 1, 1.5, 2], [2.5, 3, 3.5, 4], [-0.5, -1, -1.5, -2], [0, 0, 0, 0]],

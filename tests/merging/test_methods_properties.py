@@ -180,6 +180,26 @@ def test_means_on_the_sphere(shape: tuple[int, ...], w: list[float], seed: int) 
         np.testing.assert_allclose(merged.double().numpy(), expected, rtol=2e-5, atol=2e-5)
 
 
+@everyday
+@given(sizes, weights.filter(lambda w: len(w) >= 2), st.integers(0, 99), densities)
+def test_sce(shape: tuple[int, ...], w: list[float], seed: int, share: float) -> None:
+    against_reference("sce", shape, w, seed, select_topk=share)
+
+
+def test_sce_weights_small_changes_as_it_does_large_ones() -> None:
+    """mergekit 0.1.5 falls back to equal weights for changes of the usual size."""
+    generator = torch.Generator().manual_seed(0)
+    deltas = [5e-4 * torch.rand(1000, generator=generator), 1e-4 * torch.rand(1000)]
+    base = torch.zeros(1000)
+    small = merge("sce", base, deltas, select_topk=1.0)
+    large = merge("sce", base, [100 * delta for delta in deltas], select_topk=1.0)
+    torch.testing.assert_close(100 * small, large)
+    squares = [float((delta.double() ** 2).sum()) for delta in deltas]
+    first = squares[0] / sum(squares)
+    assert first == pytest.approx(0.96, abs=0.01)
+    torch.testing.assert_close(small, first * deltas[0] + (1 - first) * deltas[1])
+
+
 def test_model_stock_sees_the_angle_of_changes_however_small() -> None:
     base = torch.zeros(2)
     for size in (1.0, 1e-4, 1e-12):
