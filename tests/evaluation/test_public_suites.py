@@ -149,3 +149,28 @@ def test_the_file_is_part_of_what_makes_scores_comparable(
         (tmp_path / file.published).write_text(json.dumps(row | {"question": text}))
         hashes.add(file.content_hash())
     assert len(hashes) == 2
+
+
+def test_the_harness_itself_runs_these_tasks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lm_eval import simple_evaluate
+    from lm_eval.api.model import LM
+    from lm_eval.tasks import TaskManager
+
+    class Parrot(LM):  # type: ignore[misc, unused-ignore]
+        def generate_until(self, requests: list[Any]) -> Any:
+            return ["The answer is 2.", "who knows"]
+
+        loglikelihood = loglikelihood_rolling = generate_until
+
+    (tmp_path / "mgsm").mkdir()
+    (tmp_path / "mgsm" / "mgsm_en.tsv").write_text("What is 1 + 1?\t2\nWhat is 2 + 2?\t4\n")
+    monkeypatch.setenv(DATA_DIR, str(tmp_path))
+    name = "mgsm_en_zero_shot"
+    folder = load_suite("general-ja-math").task_files()[name].path.parent
+    tasks = TaskManager(include_path=str(folder), include_defaults=False)
+    with quiet_harness():
+        found = simple_evaluate(Parrot(), tasks=[name], task_manager=tasks, bootstrap_iters=0)
+    scored = found["results"][name]
+    assert (scored["acc,none"], scored["missing,none"], scored["truncated,none"]) == (0.5, 0.5, 0)
