@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from chat.errors import ChatError
 from chat.protocol import Settings
 
 _UNFINISHED = "\ufffd"  # what a tokenizer writes for the first bytes of a character
@@ -77,8 +78,17 @@ def choose(
     settings: Settings,
     generator: torch.Generator,
 ) -> int:
-    """The next token: the likeliest at temperature 0, else drawn from the top-p nucleus."""
+    """The next token: the likeliest at temperature 0, else drawn from the top-p nucleus.
+
+    Raises:
+        ChatError: a value is NaN, among which there is no likeliest.
+    """
     logits = logits.float()
+    if bool(logits.isnan().any()):
+        raise ChatError(
+            "The model computes NaN instead of numbers: its weights are damaged, or its merge "
+            "went too far. Merge it anew with smaller weights, or use an intact copy."
+        )
     if settings.temperature == 0:
         return int(logits.argmax())
     shares = torch.softmax(logits / settings.temperature, dim=-1)  # (vocabulary,) float32

@@ -252,4 +252,6 @@ def folder_of(name: str) -> str:
     except Exception as error:
         if not hasattr(error, "exit_code"):
             raise
-        raise ChatError(f"{name} is not on this disk: {error}") from error
+        raise ChatError(
+            f"{name} is not on this machine yet. Merge or benchmark it once: the job downloads it."
+        ) from error

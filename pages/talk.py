@@ -30,6 +30,8 @@ def main() -> None:
     prompt = st.chat_input(
         "Ask something", key="chat_prompt", max_chars=MAX_CHARACTERS, submit_mode="stop"
     )
+    if prompt and not prompt.strip():
+        prompt = None  # blanks only: nothing to ask, and nothing to keep
     chosen, copy = _choose(rows, bool(conversation.turns() or prompt))
     settings, system, plain = _settings()
     modes = [_mode(rows[name], plain) for name in chosen]
@@ -200,16 +202,16 @@ def _ask(
             st.caption(problems.as_text(name))
             slots.append(st.empty())
             feet.append(st.container())
-    with problems.told():
-        asked = [
-            chat.Turn(
-                folder=chat.folder_of(name),
-                label=name,
-                messages=conversation.messages(place, system),
-                mode=mode,
-            )
-            for place, (name, mode) in enumerate(zip(chosen, modes, strict=True))
-        ]
+    asked: dict[int, chat.Turn] = {}
+    for place, (name, mode) in enumerate(zip(chosen, modes, strict=True)):
+        try:
+            folder = chat.folder_of(name)
+        except chat.ChatError as error:  # the other side still answers
+            turn["answers"][place]["problem"] = str(error)
+            continue
+        messages = conversation.messages(place, system)
+        asked[place] = chat.Turn(folder=folder, label=name, messages=messages, mode=mode)
+    if asked:
         conversation.answer(turn, asked, settings, slots)
     for foot, said in zip(feet, turn["answers"], strict=True):
         with foot:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from functools import cache
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import streamlit as st
 
 from jobs import chat
-from pages.components import links
+from pages.components import links, problems
 
 TURNS = "chat_turns"
 QUESTIONS = links.FOLDER.parent / "sandbox" / "tasks" / "data"
@@ -40,14 +39,18 @@ def messages(place: int, system: str) -> tuple[chat.Message, ...]:
     """The conversation as the model at a place (0 or 1) sees it, the newest message last.
 
     A turn whose answer on this side is missing (the model was added later) lends the other's.
+    A question that got no answer, because something went wrong, is not part of the conversation:
+    it is asked again, and one that was too long would push out everything else.
     """
     said = [chat.Message(role="system", content=system)] if system.strip() else []
     past = turns()
     for turn in past:
-        said.append(chat.Message(role="user", content=turn["prompt"]))
-        if turn is not past[-1]:
-            answers = turn["answers"]
-            answer = answers[place] if place < len(answers) else answers[0]
+        answers = turn["answers"]
+        answer = answers[place] if place < len(answers) else answers[0]
+        if turn is past[-1]:
+            said.append(chat.Message(role="user", content=turn["prompt"]))
+        elif answer["text"] or (answer["note"] and not answer["problem"]):
+            said.append(chat.Message(role="user", content=turn["prompt"]))
             said.append(chat.Message(role="assistant", content=answer["text"]))
     return tuple(said)
 
@@ -73,7 +76,7 @@ def suggestions() -> tuple[str, ...]:
 
 def answer(
     turn: dict[str, Any],
-    asked: list[chat.Turn],
+    asked: dict[int, chat.Turn],
     settings: chat.Settings,
     slots: list[Any],
 ) -> None:
@@ -82,15 +85,18 @@ def answer(
     Args:
         turn: the newest turn; its answers are filled in place, so that nothing is lost when the
             script is stopped in the middle.
-        asked: one request per model.
+        asked: a request for each place (0 or 1) that can be answered.
         settings: sampling settings.
         slots: one empty element per model.
     """
-    drawn = [0.0] * len(asked)
+    drawn = [0.0] * len(slots)
+    places = list(asked)
     try:
-        with closing(session().stream(asked, settings)) as events:
+        with closing(session().stream(list(asked.values()), settings)) as events:
             for event in events:
-                _take(turn, event, slots, drawn)
+                which = event["which"]
+                for place in places if which is None else [places[which]]:
+                    _take(turn["answers"][place], event, place, slots, drawn)
     except chat.ChatError as error:
         for each in turn["answers"]:
             each["problem"] = each["problem"] or (str(error) if not each["note"] else None)
@@ -99,27 +105,23 @@ def answer(
 
 
 def _take(
-    turn: dict[str, Any], event: dict[str, Any], slots: list[Any], drawn: list[float]
+    said: dict[str, Any], event: dict[str, Any], place: int, slots: list[Any], drawn: list[float]
 ) -> None:
     """Write one event into its answer, and now and then onto the page."""
-    which = event["which"]
-    sides: Iterator[int] = iter(range(len(slots)) if which is None else [which])
-    for side in sides:
-        said = turn["answers"][side]
-        match event["event"]:
-            case "loading":
-                slots[side].caption(f"Loading {said['model']} …")
-            case "started" if event["dropped_turns"]:
-                said["dropped"] = event["dropped_turns"]
-            case "text":
-                said["text"] += event["text"]
-                if time.monotonic() - drawn[side] > DRAW_SECONDS:
-                    slots[side].text(said["text"] + " ▍")
-                    drawn[side] = time.monotonic()
-            case "done":
-                said["note"] = _note(event)
-            case "error":
-                said["problem"] = event["text"]
+    match event["event"]:
+        case "loading":
+            slots[place].caption(f"Loading {problems.as_text(said['model'])} …")
+        case "started" if event["dropped_turns"]:
+            said["dropped"] = event["dropped_turns"]
+        case "text":
+            said["text"] += event["text"]
+            if time.monotonic() - drawn[place] > DRAW_SECONDS:
+                slots[place].text(said["text"] + " ▍")
+                drawn[place] = time.monotonic()
+        case "done":
+            said["note"] = _note(event)
+        case "error":
+            said["problem"] = event["text"]
 
 
 def _note(done: dict[str, Any]) -> str:

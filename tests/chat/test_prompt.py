@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from chat.errors import ChatError
 from chat.prompt import build
-from chat.protocol import MAX_CHARACTERS, Message
+from chat.protocol import MAX_CHARACTERS, Message, Settings
 
 PROJECT = Path(__file__).resolve().parents[2]
 WIDE = 100_000
@@ -141,3 +141,16 @@ def test_the_oldest_turns_are_left_out_when_all_do_not_fit() -> None:
     assert len(prompt.ids) < 120 and prompt.dropped_turns > 0
     assert "Be brief" in text and "the last question" in text and "question 0" not in text
     assert text.count("<|user|>") == 31 - prompt.dropped_turns
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+def test_a_model_that_computes_nan_says_so(temperature: float) -> None:
+    """There is no likeliest among NaN: argmax would take one silently, a draw would crash."""
+    import torch
+
+    from chat.generation import choose
+
+    logits = torch.tensor([0.0, float("nan"), 1.0])
+    settings = Settings(temperature=temperature, max_new_tokens=1)
+    with pytest.raises(ChatError, match="NaN"):
+        choose(logits, settings, torch.Generator())

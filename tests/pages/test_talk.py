@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from jobs import chat
+from jobs import chat, registry
 from pages.components import conversation
 from tests.pages.test_shell import text_of
 
@@ -109,6 +109,41 @@ def test_settings_and_history_reach_the_process(
     assert (settings.temperature, settings.max_new_tokens) == (0.7, 64)
     assert [message.role for message in turn.messages] == ["system", "user", "assistant", "user"]
     assert turn.messages[-1].content == "two" and turn.mode == "chat"
+
+
+def test_a_question_without_an_answer_is_not_remembered(
+    open_page: Open, sandbox: None, canned: Canned
+) -> None:
+    """It was too long, or the process died: the next question is not asked after it."""
+    answered = canned.events
+    app = open_page("talk", model=INSTRUCT)
+    canned.events = ({"event": "error", "which": 0, "text": "The message is too long."},)
+    say(app, "far too long")
+    canned.events = answered
+    say(app, "two")
+    (turn,), _ = canned.asked[-1]
+    assert [message.content for message in turn.messages] == ["two"]
+    say(app, "three")
+    (turn,), _ = canned.asked[-1]
+    assert [message.content for message in turn.messages][::2] == ["two", "three"]
+
+
+def test_blanks_are_not_a_question(open_page: Open, sandbox: None, canned: Canned) -> None:
+    app = say(open_page("talk", model=INSTRUCT), "  \n ")
+    assert not canned.asked and not app.session_state[conversation.TURNS]
+
+
+def test_a_model_that_is_not_here_yet_says_so_and_the_other_answers(
+    open_page: Open, sandbox: None, canned: Canned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", "/nonexistent")
+    registry.register_model("some-org/some-model")
+    app = say(open_page("talk", model="some-org/some-model", beside=INSTRUCT), "hi")
+    (turn,) = app.session_state[conversation.TURNS]
+    here, there = turn["answers"][1], turn["answers"][0]
+    assert "not on this machine yet" in there["problem"] and not there["text"]
+    assert here["text"] and not here["problem"]
+    assert len(app.error) == 1 and "stopped" not in text_of(app)
 
 
 def test_a_model_without_a_template_is_continued_and_it_says_so(
