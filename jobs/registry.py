@@ -134,13 +134,24 @@ def compatibility(
         RecipeError, ModelError: as soon as something is wrong that leaves nothing to check.
         HubError: a model is on the Hub and has not been downloaded.
     """
+    from merging.errors import HubError
     from merging.plan import plan
     from merging.recipe import Recipe
     from merging.sources import resolve
 
     parsed = Recipe.from_yaml(recipe) if isinstance(recipe, str) else recipe
-    known = folders()
-    found = {ref: resolve(ref, known, download=False) for ref in parsed.references}
+    known, sources = folders(), names()
+    found = {}
+    for ref in parsed.references:
+        try:  # a name that stands for a Hub id is looked for in the Hub's cache
+            found[ref] = resolve(
+                ref if ref in known else sources.get(ref, ref), known, download=False
+            )
+        except HubError as error:
+            raise HubError(
+                f"{ref} is not on this machine yet; it is taken for a model on the Hub.",
+                exit_code=error.exit_code,
+            ) from error
     if out is None:
         from jobs.recipes import output_folder
 

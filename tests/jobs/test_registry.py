@@ -12,7 +12,7 @@ from db.queries import models as model_rows
 from db.tables import Model, Parent
 from jobs import describe, names, registry
 from jobs.errors import JobError
-from merging.errors import ModelError
+from merging.errors import HubError, ModelError
 
 SANDBOX = registry.SANDBOX
 
@@ -172,3 +172,27 @@ def test_a_free_name_is_suggested() -> None:
     assert names.suggest("a", {"b"}) == "a"
     assert names.suggest("a", {"A", "a-2"}) == "a-3"
     assert names.suggest("///", set()) == "merge"
+
+
+def test_a_hub_model_is_checked_under_the_name_it_was_given(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name stands for the Hub id: found in the cache, or said to be not here yet."""
+    cached = {"some-org/expert": SANDBOX / "finance"}
+
+    def from_hub(ref: str, *_: object, **__: object) -> Path:
+        if ref not in cached:
+            raise HubError(f"{ref} is nowhere", exit_code=1)
+        return cached[ref]
+
+    monkeypatch.setattr("merging.sources._from_hub", from_hub)
+    registry.ensure_sandbox()
+    registry.register_model("some-org/expert", name="my-expert")
+    recipe = (
+        "method: task_arithmetic\nbase: sandbox/base\n"
+        "models:\n- {model: my-expert, role: expert, weight: 1.0}\n"
+    )
+    assert registry.compatibility(recipe).ok
+    cached.clear()
+    with pytest.raises(HubError, match="my-expert is not on this machine yet"):
+        registry.compatibility(recipe)
