@@ -45,7 +45,11 @@ def go(name: str, **parameters: str | int) -> NoReturn:
 
 def number(name: str) -> int | None:
     """A row's number from the address; None for anything that cannot be one."""
-    text = st.query_params.get(name, "")
+    return as_number(st.query_params.get(name, ""))
+
+
+def as_number(text: str) -> int | None:
+    """A row's number as somebody may have typed it; None for anything that cannot be one."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= 18 else None
 
 

@@ -25,7 +25,7 @@ def newest(model_id: int, among: Sequence[Board]) -> tuple[Board, Row] | None:
 
 
 def figure(name: str, board: Board, scored: Row) -> None:
-    """Mean score, and the difference to the best parent where there is one."""
+    """Mean score with its standard error, and the difference to the best parent, if any."""
     best = board.best_parent(scored)
     gap = comparison.macro_differences([(scored, best)])[0] if best else None
     missing = len(scored.missing(board.tasks))
@@ -40,6 +40,12 @@ def figure(name: str, board: Board, scored: Row) -> None:
         "The difference is to the best parent, on the tasks that both have."
         + (f" {words.plural(missing, 'task')} missing so far." if missing else ""),
     )
+    error = scored.macro_stderr
+    said = [] if error is None else [f"± {100 * error:.1f} points standard error"]
+    if missing:
+        said.append(f"partial: {len(scored.scores)} of {words.plural(len(board.tasks), 'task')}")
+    if said:
+        st.caption(" · ".join(said))
 
 
 def _beside(gap: comparison.MacroDifference | None, best: Row | None) -> str | None:

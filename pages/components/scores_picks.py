@@ -10,6 +10,8 @@ from typing import NoReturn
 import streamlit as st
 
 from db.queries.board import Board, Row
+from pages.components import words
+from pages.components.links import as_number
 from pages.components.problems import as_text
 
 MOST = 6
@@ -61,9 +63,10 @@ def pick_models(board: Board) -> tuple[list[int], list[str]]:
         st.query_params["ids"] = ",".join(map(str, st.session_state.compared))
         st.session_state.compared = None
     asked = [part.strip() for part in st.query_params.get("ids", "").split(",") if part.strip()]
-    known = [int(part) for part in asked if part.isdecimal() and int(part) in board.entries]
+    numbers = {part: as_number(part) for part in asked}
+    known = [number for number in numbers.values() if number in board.entries]
     known = list(dict.fromkeys(known))[:MOST]
-    unknown = [p for p in asked if not (p.isdecimal() and int(p) in board.entries)]
+    unknown = [part for part, number in numbers.items() if number not in board.entries]
     # The address wins whenever it is not what this very picker wrote into it. Streamlit forgets
     # the picker on another page, and an empty picker then must not pass for a cleared one.
     if st.session_state.get("compared") != known or "picked_models" not in st.session_state:
@@ -191,7 +194,8 @@ def warn(comparison: Comparison) -> None:
     ]
     if differ:
         st.caption(
-            f":material/info: The prompts differ between models on {len(differ)} tasks "
+            ":material/info: The prompts differ between models on "
+            f"{words.plural(len(differ), 'task')} "
             f"({as_text(', '.join(differ[:4]))}{' …' if len(differ) > 4 else ''}): each model was "
             "asked in its own chat template."
         )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 
 import streamlit as st
 
+from db import settings
 from db.queries import jobs as job_rows
 from db.queries.jobs import JobRow
 from jobs import supervise
 from pages.components import links, problems, words
 
 POLL_SECONDS = 1.5
+FULL_BYTES = 5_000_000  # less than the database needs for a benchmark's answers
 
 
 def draw() -> None:
@@ -36,6 +39,7 @@ def _queue() -> None:
             st.caption(f":material/check_circle: Nothing is running.{ready}")
         if not worker.alive:
             _no_worker()
+        _full_disk()
     if was_open and not rows:
         st.rerun()  # the last job ended: let the page show its result, and stop polling
 
@@ -62,6 +66,17 @@ def _no_worker() -> None:
     if st.button("Start a worker", key="start_worker"):
         supervise.start_worker_if_needed()
         st.rerun()
+
+
+def _full_disk() -> None:
+    """A worker that cannot write waits and goes on by itself: without this, nobody knew why."""
+    free_bytes = shutil.disk_usage(settings.home()).free
+    if free_bytes < FULL_BYTES:
+        st.warning(
+            f"The disk of CRUCIBLE_HOME is full: {words.size(free_bytes)} are free. Jobs wait; "
+            "free some space, and they go on by themselves.",
+            icon=":material/hard_drive:",
+        )
 
 
 def _announce() -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -189,3 +190,18 @@ def test_nothing_is_fetched_from_elsewhere() -> None:
     assert config["browser"]["gatherUsageStats"] is False
     assert config["server"]["address"] == "127.0.0.1"
     assert "localhost" in config["server"]["allowedHosts"]
+
+
+def test_a_full_disk_is_said_on_every_page(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker waits then, and goes on by itself: somebody has to say why nothing moves."""
+    assert "is full" not in text_of(open_page())
+    usage = namedtuple("usage", "total used free")(10**9, 10**9, 12_000)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+    assert any("12.0 kB are free" in each.value for each in open_page().sidebar.warning)
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1e3", "٣", "<b>", "9" * 5000, "1;drop table models"])
+def test_what_is_no_number_names_no_row(text: str) -> None:
+    assert links.as_number(text) is None
