@@ -50,7 +50,7 @@ _NUMBER = re.compile(
 )
 _FALLING = re.compile(r"\s?の?(?:減少|減|下落|低下|悪化|縮小|マイナス|decrease|decline|drop|lower)")
 _FALLING_BEFORE = re.compile(
-    r"(?:decreas|declin|fell|drop|down|reduc)\w*\s+(?:of|by|to)?\s*(?:about|approximately)?\s*$",
+    r"(?:decreas|declin|fell|drop|down|reduc)\w*\s+(?:of|by)?\s*(?:about|approximately)?\s*$",
     re.I,
 )
 # Chinese characters alone are a figure only where no word can be meant: 一致, 三菱, 千葉.
@@ -100,6 +100,7 @@ def normalise(text: str) -> str:
     text = re.sub(r"\\(?:approx|simeq|fallingdotseq)|[≒≃]", "≈", text)
     text = re.sub(r"\\(?:times|cdot)", "×", text)
     text = re.sub(r"\\([%$ ,;!])", r"\1", text)
+    text = re.sub(r"\\[()\[\]]", " ", text)
     text = re.sub(r"\*\*|__|`", "", text)
     text = re.sub(r"[\u2212\u2010\u2011\ufe63]", "-", text)
     # A dash is a minus where a figure begins, and a range or a pause after anything else.
@@ -231,7 +232,8 @@ def _is_minus(match: re.Match[str], text: str) -> bool:
     if sign and sign != "+":
         # 10-5 is a difference and 2018-19 a range; the minus of a number follows no figure.
         before = text[: match.start("sign" if part["sign"] else "sign2")].rstrip(" ")
-        return sign != "-" or not re.search(r"[\d)%]$", before)
+        bullet = str(part["sign"]).endswith(" ") and before[-1:] in ("", "\n")
+        return sign != "-" or not (bullet or re.search(r"[\d)%]$", before))
     opened = part["open"] or part["parenthesis"]
     if not opened or not (part["close"] or part["close2"]):
         return False
