@@ -165,6 +165,7 @@ def main() -> None:
     """Read the options, run the cases."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--share", type=float, default=1.0, help="of the questions")
+    options.add_argument("--only", default="", help="cases whose name has this in it")
     options.add_argument("--repeats", type=int, default=3)
     options.add_argument("--threads", type=int, default=1)
     given = options.parse_args()
@@ -177,7 +178,8 @@ def main() -> None:
     print("|---|---|---|---|---|")
     with torch.inference_mode():
         for name, case in cases(given.share).items():
-            compare(name, case, pair, given.repeats)
+            if given.only in name:
+                compare(name, case, pair, given.repeats)
 
 
 if __name__ == "__main__":
