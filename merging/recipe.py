@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args
 import pydantic
 from pydantic import Field
 
-from merging import recipe_errors
+from merging import mergekit, recipe_errors
 from merging.errors import RecipeError
 from merging.methods import Method, get_method
 from merging.recipe_checks import check_models, complete_options
@@ -125,17 +125,13 @@ class Recipe(_Strict):
 
     @classmethod
     def from_mapping(cls, data: Mapping[str, Any]) -> Recipe:
-        """Make a recipe from parsed YAML or JSON.
+        """Make a recipe from parsed YAML or JSON, ours or mergekit's (it has `merge_method`).
 
         Raises:
             RecipeError: with one sentence saying what is wrong and where.
         """
         if "merge_method" in data:
-            # the place where mergekit's recipes will be translated
-            raise RecipeError(
-                "This is a mergekit recipe (it has the key merge_method), and this version does "
-                'not import those yet. Write it with the keys "method", "base" and "models".'
-            )
+            data = mergekit.translate(data)
         return cls(**data)
 
     def to_mapping(self) -> dict[str, Any]:

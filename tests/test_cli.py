@@ -141,6 +141,20 @@ def test_merge_into_a_folder(tmp_path: Path) -> None:
     assert listed["role"] == "merge" and len(listed["parents"]) == 3
 
 
+def test_merge_by_a_recipe_of_mergekit(tmp_path: Path) -> None:
+    text = (
+        "merge_method: ties\nbase_model: sandbox/base\nparameters: {density: 0.5, weight: 1}\n"
+        "models: [{model: sandbox/finance}, {model: sandbox/math}]\n"
+    )
+    (tmp_path / "r.yaml").write_text(text)
+    done = run("merge", "r.yaml", "out", home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "election_weights: true" in (tmp_path / "out" / "recipe.yaml").read_text()
+    (tmp_path / "bad.yaml").write_text(text.replace("density: 0.5", "density: [0, 0.5, 1]"))
+    said = refused(run("merge", "bad.yaml", "other", home=tmp_path), 2)
+    assert "gradient over the layers for density" in said
+
+
 def test_methods_and_suites(shared: Path) -> None:
     methods = json.loads(run("methods", "--json", "-", home=shared).stdout)
     assert {"linear", "slerp", "task_arithmetic", "ties"} <= {one["name"] for one in methods}

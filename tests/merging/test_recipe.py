@@ -121,7 +121,7 @@ BAD: list[tuple[str, str, list[str]]] = [
     ("model: sandbox/finance", "model: 3", ["models.1.model must be text"]),
     ("model: sandbox/finance, ", "", ['lacks "models.1.model"']),
     ("method: task_arithmetic\n", "", ['lacks "method"']),
-    ("method:", "merge_method:", ["mergekit", "does not import"]),
+    ("method:", "merge_method:", ["key of a mergekit recipe", "base_model"]),
 ]
 
 

@@ -87,6 +87,29 @@ def test_the_yaml_writes_the_form(build: AppTest) -> None:
     assert build.text_input(key=f"{F}name").value == "three-experts-ties"
 
 
+def test_a_recipe_of_mergekit_writes_the_form(build: AppTest) -> None:
+    edit(
+        build,
+        """
+merge_method: ties
+base_model: sandbox/base
+models:
+  - {model: sandbox/finance, parameters: {weight: 0.5}}
+  - {model: sandbox/math, parameters: {weight: 0.25}}
+parameters: {density: 0.4, lambda: 0.9}
+tokenizer_source: base
+""",
+    )
+    assert not build.error
+    assert build.selectbox(key=f"{F}method").value == "ties"
+    assert build.slider(key=f"{F}option_ties_density").value == 0.4
+    assert build.slider(key=f"{F}option_ties_scale").value == 0.9
+    assert build.toggle(key=f"{F}option_ties_election_weights").value is True
+    assert build.number_input(key=f"{F}weight_sandbox/math").value == 0.25
+    start = next(each for each in build.button if each.label == "Merge and benchmark")
+    assert not start.disabled
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
