@@ -33,7 +33,7 @@ Epsilon = Annotated[
     Field(
         title="Spread ε",
         description="Within each row the keep-probability rises with the magnitude's rank from "
-        "d - ε/2 to d + ε/2 (at most 1). This is the paper's ε, twice mergekit's.",
+        "d - ε/2 to d + ε/2 (at most 1). ε is the whole spread, twice mergekit's.",
         ge=0,
         le=1,
         json_schema_extra={"step": 0.01},
@@ -100,10 +100,11 @@ def _factors(
     for model in range(whole.n_models):
         before = total(block.deltas[model].abs() for block in whole.blocks())
         after = total(
-            _pruned(model, block.deltas[model], block.draws, block.row_length, density, epsilon)[
-                0
-            ].abs()
+            kept.abs()
             for block in whole.blocks()
+            for kept, _ in [
+                _pruned(model, block.deltas[model], block.draws, block.row_length, density, epsilon)
+            ]
         )
         factors.append(before / after if after > 0 else 1.0)
     return factors
@@ -150,7 +151,8 @@ def della_linear(
     Formula: p_ij = min(1, d - epsilon/2 + epsilon r_ij / (n - 1)) with r_ij the rank (0 the
     smallest) of abs(tau_ij) among the n of its row; m_ij ~ Bernoulli(p_ij); theta_0 + lambda
     sum_i w_i m_i tau_i / p_i. DELLA's MagPrune, arXiv:2406.11617; a tensor of one dimension is one
-    row, and a row of one entry has p = d. Masks belong to (seed, model, tensor).
+    row, and a row of one entry has p = d. Unless cut at 1, the mean of p over a row is d. Masks
+    belong to (seed, model, tensor).
     """
     kept = _rescaled(
         deltas, draws, row_length, statistics, density=density, epsilon=epsilon, rescale=rescale
