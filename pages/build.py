@@ -173,8 +173,8 @@ def _benchmark() -> tuple[str | None, int | None, bool]:
         )
     if suite not in suites:
         return None, None, False
-    left, right = st.columns(2, vertical_alignment="bottom")
-    limit = left.number_input(
+    row = st.container(horizontal=True, vertical_alignment="bottom")  # wraps where it is narrow
+    limit = row.number_input(
         "Items per task",
         min_value=1,
         max_value=1_000_000,
@@ -183,9 +183,10 @@ def _benchmark() -> tuple[str | None, int | None, bool]:
         placeholder="all",
         key="build_limit",
         persist_state="session",
+        width=170,
         help="Fewer items are faster and less certain. Scores with different limits stand apart.",
     )
-    with_parents = right.toggle(
+    with_parents = row.toggle(
         "With parents",
         value=True,
         key="build_parents",

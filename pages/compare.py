@@ -31,15 +31,16 @@ TABS = {
 def page() -> None:
     """The whole page, top to bottom."""
     st.title("Compare")
-    head = st.container(horizontal=True, vertical_alignment="bottom")
-    with head:
+    # columns, because they stack on a narrow screen: in a row, the pickers squeezed each other
+    left, right = st.columns([2, 7], vertical_alignment="bottom")
+    with left:
         board = scores_suites.pick()
     if board is None:
         empty()
         return
-    with head:
+    with right:
         ids, unknown = scores_picks.pick_models(board)
-        configuration = scores_picks.pick_configuration(board, ids)
+    configuration = scores_picks.pick_configuration(board, ids)
     for token in unknown:
         st.warning(
             f"There is no model {as_text(token)}: it was deleted, or the address is mistyped.",

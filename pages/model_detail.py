@@ -27,6 +27,13 @@ def main() -> None:
         return
     st.title(problems.as_text(row.name), anchor=False)
     _badges(row)
+    if Path(row.source).is_absolute() and not Path(row.source).is_dir():
+        st.warning(
+            f"The folder {problems.as_text(row.source)} is gone: the scores are kept, but nobody "
+            "can chat with the model or benchmark it. Put the folder back"
+            + (", or clone the recipe and merge again." if row.recipe_yaml else "."),
+            icon=":material/folder_off:",
+        )
     _actions(row)
     _facts(row)
     left, right = st.columns([7, 5], gap="large")

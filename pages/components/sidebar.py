@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from pathlib import Path
 
 import streamlit as st
 
@@ -40,6 +41,7 @@ def _queue() -> None:
         if not worker.alive:
             _no_worker()
         _full_disk()
+        _lost_database()
     if was_open and not rows:
         st.rerun()  # the last job ended: let the page show its result, and stop polling
 
@@ -76,6 +78,17 @@ def _full_disk() -> None:
             f"The disk of CRUCIBLE_HOME is full: {words.size(free_bytes)} are free. Jobs wait; "
             "free some space, and they go on by themselves.",
             icon=":material/hard_drive:",
+        )
+
+
+def _lost_database() -> None:
+    """SQLite goes on with a deleted file until it is closed: everything since would be lost."""
+    file = settings.database_url().removeprefix("sqlite:///")
+    if Path(file).is_absolute() and not Path(file).exists():
+        st.error(
+            f"The database {problems.as_text(file)} was deleted or moved while Crucible runs. "
+            "Nothing new is kept. Put it back or begin a new one: restart Crucible.",
+            icon=":material/database_off:",
         )
 
 

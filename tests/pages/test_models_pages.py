@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -10,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from db.engine import transaction
 from db.queries import models as model_rows
 from db.tables import Model
+from jobs import registry
 from pages.components import gallery, problems
 from tests import scores_example
 from tests.pages.test_shell import text_of
@@ -119,3 +122,15 @@ def test_benchmark_from_the_model_page(open_page: Open, sandbox: None) -> None:
     assert not app.error
     (job,) = job_rows.recent()
     assert job.kind == "evaluate" and job.spec["limit"] == 5
+
+
+def test_a_model_whose_folder_is_gone_says_so(
+    open_page: Open, home: Path, sandbox: None, tmp_path: Path
+) -> None:
+    folder = tmp_path / "short-lived"
+    shutil.copytree(registry.SANDBOX / "finance", folder)
+    number = str(registry.register_model(str(folder)))
+    assert not open_page("model_detail", id=number).main.warning
+    shutil.rmtree(folder)
+    (warning,) = open_page("model_detail", id=number).main.warning
+    assert "is gone" in warning.value

@@ -205,3 +205,11 @@ def test_a_full_disk_is_said_on_every_page(
 @pytest.mark.parametrize("text", ["", "-1", "1e3", "٣", "<b>", "9" * 5000, "1;drop table models"])
 def test_what_is_no_number_names_no_row(text: str) -> None:
     assert links.as_number(text) is None
+
+
+def test_a_deleted_database_is_said_on_every_page(open_page: Open, home: Path) -> None:
+    """The open connection still answers, and everything written to it dies with the server."""
+    assert not open_page().sidebar.error
+    (home / "crucible.db").unlink()
+    (error,) = open_page().sidebar.error
+    assert "deleted or moved" in error.value and "restart Crucible" in error.value
