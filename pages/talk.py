@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
+from streamlit.runtime.scriptrunner import (
+    StopException,
+    add_script_run_ctx,
+    get_script_run_ctx,
+)
 
 from db.queries import models as model_rows
 from db.queries.models import ModelRow
@@ -211,11 +218,29 @@ def _ask(
             continue
         messages = conversation.messages(place, system)
         asked[place] = chat.Turn(folder=folder, label=name, messages=messages, mode=mode)
-    if asked:
-        conversation.answer(turn, asked, settings, slots)
-    for foot, said in zip(feet, turn["answers"], strict=True):
+    try:
+        if asked:
+            conversation.answer(turn, asked, settings, slots)
+    except StopException:
+        _off_script(lambda: _end(turn, slots, feet))
+        raise
+    _end(turn, slots, feet)
+
+
+def _end(turn: dict[str, Any], slots: list[Any], feet: list[Any]) -> None:
+    """Draw what was said as it stands now, without the cursor, and how it ended."""
+    for slot, foot, said in zip(slots, feet, turn["answers"], strict=True):
+        slot.text(said["text"])
         with foot:
             _foot(said)
+
+
+def _off_script(draw: Callable[[], None]) -> None:
+    """Draw after a press of stop: on its own thread a stopped script may draw nothing more."""
+    thread = threading.Thread(target=draw)
+    add_script_run_ctx(thread, get_script_run_ctx())
+    thread.start()
+    thread.join()
 
 
 main()

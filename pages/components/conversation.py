@@ -100,8 +100,6 @@ def answer(
     except chat.ChatError as error:
         for each in turn["answers"]:
             each["problem"] = each["problem"] or (str(error) if not each["note"] else None)
-    for each, slot in zip(turn["answers"], slots, strict=True):
-        slot.text(each["text"])
 
 
 def _take(
