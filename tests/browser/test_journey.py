@@ -127,6 +127,11 @@ def test_leaderboard_and_compare(app_url: str, app_home: Path, page: Page) -> No
     page.get_by_text(NAME).first.wait_for()
     page.get_by_role("tab", name="Gain and OG").click()
     page.get_by_role("tab", name="Answers").click()
+    page.set_viewport_size({"width": 420, "height": 900})  # a phone: the pickers stack
+    pickers = page.get_by_test_id("stMultiSelect").first
+    expect(pickers).to_be_visible()
+    box = pickers.bounding_box()
+    assert box is not None and box["width"] > 300
 
 
 def test_chat_side_by_side(app_url: str, page: Page) -> None:
