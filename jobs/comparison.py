@@ -16,6 +16,7 @@ from db.queries import answers
 from db.queries.answers import PairedSums
 from db.queries.board import Row, Score
 from evaluation.statistics import Difference, holm, paired_difference, wilson
+from jobs.estimate import Estimate
 
 CONFIDENCE = 0.95
 Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
@@ -26,24 +27,12 @@ _sums: dict[_Pair, PairedSums | None] = {}
 
 
 @dataclass(frozen=True)
-class MacroDifference:
+class MacroDifference(Estimate):
     """Mean over the common tasks of row - baseline, with a 95 % interval where one is known."""
 
-    value: float
-    low: float | None
-    high: float | None
     n_tasks: int
     paired: bool
     """The interval is of differences on the same items; otherwise of two independent scores."""
-
-    @property
-    def verdict(self) -> str:
-        """`better`, `worse`, `noise` (the interval holds zero) or `unknown` (no interval)."""
-        if self.low is None or self.high is None:
-            return "unknown"
-        if self.low > 0:
-            return "better"
-        return "worse" if self.high < 0 else "noise"
 
 
 @dataclass(frozen=True)

@@ -11,26 +11,9 @@ from db.queries import answers
 from db.queries.board import Board, Row
 from evaluation.gain import gain, outperform_gap
 from evaluation.statistics import macro_bootstrap, paired_difference
+from jobs.estimate import Estimate
 
 _Items = Mapping[int, Mapping[tuple[int, str], float]]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value and its 95 % interval, None where no answers were kept."""
-
-    value: float
-    low: float | None
-    high: float | None
-
-    @property
-    def verdict(self) -> str:
-        """`better`, `worse`, `noise` (the interval holds zero) or `unknown` (no interval)."""
-        if self.low is None or self.high is None:
-            return "unknown"
-        if self.low > 0:
-            return "better"
-        return "worse" if self.high < 0 else "noise"
 
 
 @dataclass(frozen=True)

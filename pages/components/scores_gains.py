@@ -6,7 +6,8 @@ import pandas as pd
 import streamlit as st
 
 from db.queries.board import Row
-from jobs.gains import Estimate, Gains, gains
+from jobs.estimate import Estimate
+from jobs.gains import Gains, gains
 from pages.components import scores_plots, scores_words
 from pages.components.problems import as_text
 from pages.components.scores_picks import Comparison
