@@ -51,6 +51,13 @@ def _headline(comparison: Comparison, row: Row, difference: MacroDifference | No
 
 
 def _told(comparison: Comparison, row: Row, difference: MacroDifference | None) -> str | None:
+    """The verdict; a mean over fewer tasks than the suite has must not pass for the whole."""
+    n, missing = len(row.scores), len(row.missing(comparison.board.tasks))
+    partial = f"partial: {n} of {n + missing} tasks" if missing else None
+    return " · ".join(filter(None, [_verdict(comparison, row, difference), partial])) or None
+
+
+def _verdict(comparison: Comparison, row: Row, difference: MacroDifference | None) -> str | None:
     if row is comparison.baseline:
         return "baseline" if len(comparison.rows) > 1 else None
     if difference is None:

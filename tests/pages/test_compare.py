@@ -164,6 +164,18 @@ def test_models_without_a_common_task(open_page: Open, ids: dict[str, int]) -> N
         assert "no task in common" in said(app)
 
 
+def test_a_mean_over_fewer_tasks_says_so(open_page: Open, ids: dict[str, int]) -> None:
+    """A model half-way through its benchmark has only the easy tasks so far."""
+    with transaction() as s:
+        whole, half = (small.add_model(s, name, "expert") for name in ("whole", "half"))
+        small.add_scores(s, whole, "whole", "t1", "1100")
+        small.add_scores(s, whole, "whole", "t2", "1100")
+        small.add_scores(s, half, "half", "t1", "1111")
+    app = open_page("compare", ids=f"{whole},{half}")
+    told = {each.label: str(each.proto.delta_description) for each in app.metric}
+    assert "partial: 1 of" in told["half"]
+
+
 def test_a_model_never_scored(open_page: Open, ids: dict[str, int]) -> None:
     with transaction() as s:
         new = small.add_model(s, "new", "expert")
