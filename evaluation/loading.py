@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 DTYPES = ("float32", "bfloat16", "float16")
+TOKENIZER_FILES = ("tokenizer*", "vocab*", "spiece*", "*.model", "*.tiktoken")
 
 
 def load_model(
@@ -109,6 +110,10 @@ def _check_folder(folder: Path) -> None:
         pickles = any(folder.glob("*.bin")) or any(folder.glob("*.pt"))
         hint = " Its weights are pickles; convert them to safetensors first." if pickles else ""
         raise SuiteError(f"{folder} has no weights in safetensors format.{hint}")
+    if not any(path for pattern in TOKENIZER_FILES for path in folder.glob(pattern)):
+        raise SuiteError(
+            f"{folder} has no tokenizer; copy the tokenizer files of the model it was made from."
+        )
 
 
 def _config(folder: Path) -> dict[str, Any]:
@@ -124,9 +129,14 @@ def _check_complete(folder: Path, report: dict[str, Any]) -> None:
     missing = sorted(report.get("missing_keys") or ())
     if missing:
         raise EvaluationFailure(
-            f"{folder} lacks {len(missing)} tensors of its architecture, the first is "
-            f"{missing[0]}; the folder is incomplete or its config.json belongs to another model."
+            f"{folder} lacks {_tensors(missing)} of its architecture; "
+            "the folder is incomplete or its config.json belongs to another model."
         )
+
+
+def _tensors(names: list[str]) -> str:
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"the tensor {names[0]}{more}"
 
 
 def _short(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Mapping
 from typing import Any
 
@@ -48,6 +49,12 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
+# YAML 1.1 takes 1e-3 for text because it has no point; people mean a number.
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
 def read_yaml(text: str | bytes) -> dict[str, Any]:
     """Parse a recipe's text into a mapping.
 
@@ -70,15 +77,17 @@ def read_yaml(text: str | bytes) -> dict[str, Any]:
         data = loader.get_single_data()
     except yaml.YAMLError as error:
         raise RecipeError(_syntax(error)) from None
-    except (ValueError, TypeError, RecursionError) as error:
-        # the constructors of dates and numbers, and keys that are lists
-        raise RecipeError(f"The recipe holds a value that cannot be read: {error}.") from None
+    except (ValueError, TypeError, RecursionError):
+        # the constructors of dates and numbers (their words are Python's), and keys that are lists
+        raise RecipeError("The recipe holds a number, date or key that cannot be read.") from None
     finally:
         if loader is not None:
             loader.dispose()
+    if data is None:
+        raise RecipeError("The recipe is empty.")
     if not isinstance(data, dict):
         raise RecipeError(
-            "The recipe must be a list of keys and values such as 'method: task_arithmetic'."
+            "The recipe must be keys and values, one a line, such as 'method: task_arithmetic'."
         )
     for key in data:
         if not isinstance(key, str):

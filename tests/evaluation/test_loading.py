@@ -55,6 +55,9 @@ def broken(saved: Path, target: Path, kind: str) -> Path:
         tensors = load_file(weights)
         tensors.pop("model.layers.1.mlp.up_proj.weight")
         save_file(tensors, weights, metadata={"format": "pt"})
+    elif kind == "no tokenizer":
+        for file in target.glob("tokenizer*"):
+            file.unlink()
     elif kind == "architecture":
         config = target / "config.json"
         config.write_text(config.read_text().replace('"llama"', '"unheard_of"'))
@@ -68,7 +71,8 @@ def broken(saved: Path, target: Path, kind: str) -> Path:
         ("no weights", "no weights in safetensors"),
         ("pickle", "pickles; convert them"),
         ("truncated", "cannot be loaded"),
-        ("missing tensor", "lacks 1 tensors.*layers.1.mlp.up_proj"),
+        ("missing tensor", "lacks the tensor model.layers.1.mlp.up_proj.weight of its"),
+        ("no tokenizer", "has no tokenizer; copy"),
         ("architecture", "cannot be loaded"),
     ],
 )

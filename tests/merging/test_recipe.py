@@ -109,6 +109,8 @@ BAD: list[tuple[str, str, list[str]]] = [
     ("dtype: bfloat16", "x: &a [1]\ny: *a", ["alias", "line 9"]),
     ("dtype: bfloat16", "dtype: !!python/object:os.system x", ["not valid YAML"]),
     ("dtype: bfloat16", "when: 2026-02-30", ["cannot be read"]),
+    ("dtype: bfloat16", f"seed: {'9' * 5000}", ["number", "cannot be read"]),
+    ("weight: 1.0", "weight: 1e400", ["weight must be a finite number"]),
     ("dtype: bfloat16", "{", ["not valid YAML", "line"]),
     ("dtype: bfloat16", "? [a]\n: 1", ["line 8", "not a word"]),
     ("dtype: bfloat16", "7: x", ["7", "not a word"]),
@@ -139,7 +141,7 @@ def test_bad_input_gets_one_sentence(old: str, new: str, parts: list[str]) -> No
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("", "keys and values"),
+        ("", "is empty"),
         ("just words", "keys and values"),
         ("- a list", "keys and values"),
         (b"\xff\xfe\x00", "UTF-8"),
@@ -242,3 +244,8 @@ def test_pages_read_methods_and_recipes_without_torch() -> None:
         "assert not {'torch', 'transformers', 'numpy'} & set(sys.modules), 'too much'"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_number_with_an_exponent_needs_no_point() -> None:
+    recipe = Recipe.from_yaml(TEXT.replace("weight: 1.0", "weight: 25e-2"))
+    assert recipe.models[0].weight == 0.25

@@ -114,13 +114,13 @@ tokenizer_source: base
     ("text", "said"),
     [
         ("method: [", "not valid YAML"),
-        ("", "must be a list of keys"),
+        ("", "recipe is empty"),
         ("method: tiess\nmodels: [{model: a}]", "ties"),
         ("method: ties\nbase: b\nmodels: [{model: a}]\noptions: {densiti: 1}", "density"),
         ("method: ties\nbase: b\nmodels: [{model: a}]\noptions: {density: 7}", "density is 7"),
         ("method: ties\nbase: b\nmodels: [{model: a, weight: .nan}]", "weight"),
         ("merge_method: ties", "mergekit"),
-        ("<script>alert(1)</script>", "must be a list"),
+        ("<script>alert(1)</script>", "must be keys and values"),
         ("a" * 300_000, "larger than 256 KB"),
     ],
 )
