@@ -10,7 +10,7 @@ from pydantic import Field
 from merging.methods.draws import Draws
 from merging.methods.election import ElectionWeights, Normalize, elect
 from merging.methods.registry import merge_method
-from merging.methods.sums import total
+from merging.methods.sums import total, weighted
 from merging.methods.task_arithmetic import Scale
 
 if TYPE_CHECKING:
@@ -85,9 +85,8 @@ def dare_linear(
     masks belong to (seed, model, tensor): neither the order nor another model changes them.
     """
     kept = _kept(deltas, draws, density)
-    merged = kept[0] * (weights[0] * statistics[0])
-    for delta, weight, factor in zip(kept[1:], weights[1:], statistics[1:], strict=True):
-        merged += delta * (weight * factor)
+    factors = [weight * factor for weight, factor in zip(weights, statistics, strict=True)]
+    merged = weighted(kept, factors)
     merged *= scale
     merged += base
     return merged

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from merging.methods.registry import merge_method
+from merging.methods.sums import weighted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,9 +44,7 @@ def linear(
 
     Formula: sum_i w_i theta_i / sum_i w_i. Model soups, arXiv:2203.05482.
     """
-    total = models[0] * weights[0]
-    for model, weight in zip(models[1:], weights[1:], strict=True):
-        total += model * weight
+    total = weighted(models, weights)
     if normalize:
         total /= sum(weights)
     return total

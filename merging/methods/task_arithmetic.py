@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from merging.methods.registry import merge_method
+from merging.methods.sums import weighted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,9 +39,7 @@ def task_arithmetic(
 
     Formula: theta_0 + lambda sum_i w_i (theta_i - theta_0). arXiv:2212.04089.
     """
-    total = deltas[0] * weights[0]
-    for delta, weight in zip(deltas[1:], weights[1:], strict=True):
-        total += delta * weight
+    total = weighted(deltas, weights)
     total *= scale
     total += base
     return total

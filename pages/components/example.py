@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from jobs import api
-from pages.components import gallery, links, problems
-
-SUITE = "sandbox"
+from jobs import quickstart
+from pages.components import links, problems
 
 
 def button(key: str, *, primary: bool = True) -> None:
@@ -21,5 +19,4 @@ def button(key: str, *, primary: bool = True) -> None:
         "beside its parents, on this machine and without a network.",
     ):
         with problems.told():
-            group = api.merge_and_benchmark(gallery.examples()[0].text, suite=SUITE)
-            links.go("job", group=group)
+            links.go("job", group=quickstart.submit())
