@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from merging.fingerprints import FINGERPRINT_VERSION
+
 CHAT_WORDS = re.compile(r"(instruct|chat|[-_/]it($|[-_])|sft|dpo|rlhf|assistant)", re.IGNORECASE)
 DOMAINS: Mapping[str, str] = {
     "finance": r"finance|financial|(^|[-_/])fin($|[-_])|banking",
@@ -65,7 +67,8 @@ def signature(folder: Path) -> str:
         if path.suffix in (".safetensors", ".json"):
             status = path.stat()  # through links: the Hub's cache is full of them
             listed.append(f"{path.name}:{status.st_size}:{status.st_mtime_ns}")
-    return hashlib.sha256("\n".join([str(folder), *listed]).encode()).hexdigest()
+    version = f"version {FINGERPRINT_VERSION}"  # of what is remembered under the signature
+    return hashlib.sha256("\n".join([version, str(folder), *listed]).encode()).hexdigest()
 
 
 def has_chat_template(folder: Path) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from merging.errors import ModelError
 from merging.folder import check_index, read_json, text_config, weight_files
 from merging.header import TensorInfo, read_header
-from merging.stored import torch_dtype, torch_name
+from merging.stored import ITEM_BYTES, torch_dtype, torch_name
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -129,14 +129,27 @@ class Checkpoint:
         """
         import torch
 
-        info = self.tensors[name]
-        values = torch.empty(stop - start, dtype=torch_dtype(info.dtype))
+        values = torch.empty(stop - start, dtype=torch_dtype(self.tensors[name].dtype))
         if stop > start:
-            offset = info.offset + start * values.element_size()
-            self._read_into(values.view(torch.uint8).numpy().data, info.file, offset)
+            self.read_into(name, start, stop, values.view(torch.uint8).numpy().data)
         return values
 
-    def _read_into(self, buffer: memoryview, file: Path, offset: int) -> None:
+    def read_into(self, name: str, start: int, stop: int, buffer: memoryview) -> None:
+        """Put the stored bytes of elements `start` to `stop` of the flattened tensor into `buffer`.
+
+        Args:
+            name: of the tensor.
+            start: first element.
+            stop: element behind the last.
+            buffer: bytes, `[(stop - start) * item size]`.
+
+        Raises:
+            ModelError: the file changed or cannot be read.
+        """
+        info = self.tensors[name]
+        self._pread(buffer, info.file, info.offset + start * ITEM_BYTES[info.dtype])
+
+    def _pread(self, buffer: memoryview, file: Path, offset: int) -> None:
         try:
             with self._opening:
                 if file not in self._files:

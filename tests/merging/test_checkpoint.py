@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -9,10 +10,13 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+import xxhash
 from safetensors.torch import save_file
 
+from merging import fingerprints
 from merging.checkpoint import Checkpoint
 from merging.errors import ModelError
 from merging.fingerprints import fingerprint
@@ -77,6 +81,47 @@ def test_fingerprint_notices_a_changed_byte_and_uses_a_cache(tmp_path: Path) -> 
         os.utime(file, ns=(turn, turn))  # a write within the clock's resolution
         seen.add(fingerprint(folder, cache=cache))
         assert len(seen) == len(cache) == turn + 1
+
+
+def test_a_fingerprint_does_not_depend_on_how_the_bytes_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written out once more: XXH3 of each tensor, SHA-256 over name, dtype, shape and that."""
+    weights = models.weights(0)
+    folder = models.write_model(tmp_path / "m", weights)
+    lines = [
+        f"{name}\0BF16\0{tuple(tensor.shape)}\0"
+        + xxhash.xxh3_128_hexdigest(tensor.bfloat16().view(torch.int16).numpy().tobytes())
+        for name, tensor in sorted(weights.items())
+    ]
+    expected = hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
+    for piece in (2, 46, 1 << 20):
+        monkeypatch.setattr(fingerprints, "PIECE_BYTES", piece)
+        monkeypatch.setattr(fingerprints, "_memory", {})
+        assert fingerprint(folder) == expected
+
+
+def test_what_another_version_remembered_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = models.write_model(tmp_path / "m", models.weights(0))
+    cache: dict[str, str] = {}
+    monkeypatch.setattr(fingerprints, "_memory", {})
+    monkeypatch.setattr(fingerprints, "FINGERPRINT_VERSION", 1)
+    fingerprint(folder, cache=cache)
+    monkeypatch.undo()
+    old = dict.fromkeys(cache, "of an earlier version")
+    assert fingerprint(folder, cache=dict(old)) not in old.values()
+
+
+def test_stored_bytes_are_read_into_a_buffer(tmp_path: Path) -> None:
+    weights = models.weights(0)
+    folder = models.write_model(tmp_path / "m", weights)
+    with Checkpoint.open(folder) as checkpoint:
+        buffer = np.empty(2 * 5, np.uint8)
+        checkpoint.read_into("model.norm.weight", 3, 8, memoryview(buffer))
+    expected = weights["model.norm.weight"][3:8].bfloat16().view(torch.int16).numpy()
+    assert buffer.view(np.int16).tolist() == expected.tolist()
 
 
 def refused(folder: Path, *parts: str) -> None:
