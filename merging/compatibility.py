@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from merging.checkpoint import Checkpoint
 from merging.folder import text_config
-from merging.vocabulary import check_tokenizers
+from merging.tokenizers.vocabulary import check_tokenizers
 from merging.wording import in_words
 
 # two models of the same shapes that differ in one of these compute different functions

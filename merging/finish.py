@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from merging import special_tokens
 from merging.errors import ModelError
 from merging.folder import read_json
 from merging.parents import Parents
+from merging.tokenizers import special_tokens
 
 # what belongs to a tokenizer, in all its forms
 TOKENIZER_FILES = (
