@@ -1,46 +1,36 @@
-"""The one stream everything that merges uses: parents -> method -> sink, chunk by chunk."""
+"""The one stream everything that merges uses: the steps of a program -> a sink, tensor by tensor."""
 
 from __future__ import annotations
 
-import math
+import queue
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from typing import Any
 
-from merging.checkpoint import Checkpoint
-from merging.errors import MergeFailure, ModelError
-from merging.layout import OutputTensor
-from merging.methods.draws import Draws, key_of
-from merging.methods.inputs import BLOCK_ELEMENTS, Inputs, spans
-from merging.parents import Parents
-from merging.recipe import Recipe
+from merging.program import Step
 from merging.sinks import Sink
-from merging.stored import torch_dtype, torch_name
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Event = dict[str, Any]
-# a chunk in float32 fits the cache of one core; larger ones are slower, not faster
-CHUNK_ELEMENTS = 1 << 18
+Work = Callable[[Step], None]
 
 
 def merge_tensors(
-    parents: Parents,
+    steps: Sequence[Step],
     sink: Sink,
     *,
-    device: str,
-    chunk_elements: int = CHUNK_ELEMENTS,
+    devices: Sequence[str] = ("cpu",),
+    chunk_elements: int | None = None,
     threads: int = 1,
 ) -> Iterator[Event]:
-    """Merge every tensor of the parents into the sink.
+    """Merge every tensor of a program into the sink.
 
     Args:
-        parents: opened, compatible parents, their recipe pinned where masks depend on it.
-        sink: takes the chunks in the dtypes of `parents.outputs()`.
-        device: torch device to compute on.
-        chunk_elements: elements that are in memory at a time, per parent and thread.
+        steps: `merging.program.program` of opened, compatible parents.
+        sink: takes the chunks in the steps' output dtypes.
+        devices: torch devices to compute on: "cpu" alone, or GPUs that share the tensors.
+        chunk_elements: elements that are in memory at a time, per parent and thread; None for
+            what suits the device. The result does not depend on it.
         threads: tensors that are merged at the same time on the CPU.
 
     Yields:
@@ -50,154 +40,130 @@ def merge_tensors(
         ModelError: NaN or infinity in a parent, integer tensors that differ.
         MergeFailure: a result that its dtype cannot hold.
     """
-    outputs = parents.outputs()
-    elements = sum(output.n_elements for output in outputs.values()) or 1
-
+    elements = sum(step.output.n_elements for step in steps) or 1
     stop = threading.Event()
-
-    def merge_named(name: str) -> int:
-        output = outputs[name]
-        if parents.reference.tensors[name].is_float:
-            tensor = StoredTensor(parents, name, device, stop)
-            _merge_one(parents.recipe, tensor, output, sink, chunk_elements)
-        else:
-            _copy_equal(parents, name, sink, chunk_elements)
-        return output.n_elements
-
+    if list(devices) == ["cpu"]:
+        workers = _on_cpu(sink, stop, chunk_elements, max(threads, 1))
+    else:
+        workers = _on_devices(sink, stop, chunk_elements, devices)
     finished = 0
-    workers = threads if device == "cpu" else 1
-    for done, count in enumerate(_in_turn(merge_named, list(outputs), workers, stop), 1):
-        finished += count
+    # the largest first, so that no thread is left alone with it at the end
+    waiting = sorted(steps, key=lambda step: -step.output.n_elements)
+    for done, step in enumerate(_side_by_side(waiting, workers, stop), 1):
+        finished += step.output.n_elements
         yield {
             "kind": "progress",
             "stage": "Merging",
             "done": done,
-            "total": len(outputs),
+            "total": len(steps),
             "unit": "tensors",
             "fraction": finished / elements,
         }
 
 
-def _in_turn(
-    work: Callable[[str], int], names: list[str], threads: int, stop: threading.Event
-) -> Iterator[int]:
-    """Results of `work` in the order of `names`, computed by several threads.
+def _on_cpu(
+    sink: Sink, stop: threading.Event, chunk_elements: int | None, threads: int
+) -> list[Callable[[], Work]]:
+    """A worker per thread; each computes with one thread: whole tensors side by side scale."""
+    from merging.on_cpu import Buffers, merge_step
 
-    When the caller goes away, `stop` is set, so that the threads end with their present chunk.
+    def begin() -> Work:
+        buffers = Buffers()
+        return lambda step: merge_step(step, sink, buffers, stop, chunk_elements)
 
-    Every thread computes with one thread of torch: whole tensors side by side scale, where torch's
-    own threads inside chunks of this size mostly wait for each other.
+    return [begin] * threads
+
+
+def _on_devices(
+    sink: Sink, stop: threading.Event, chunk_elements: int | None, devices: Sequence[str]
+) -> list[Callable[[], Work]]:
+    """A few workers per device."""
+    from merging.on_device import THREADS_PER_DEVICE, Lane, merge_step
+
+    def begin_on(device: str) -> Callable[[], Work]:
+        def begin() -> Work:
+            lane = Lane(device)
+            return lambda step: merge_step(step, sink, lane, stop, chunk_elements)
+
+        return begin
+
+    return [begin_on(device) for device in devices for _ in range(THREADS_PER_DEVICE)]
+
+
+def _side_by_side(
+    steps: Sequence[Step], workers: Sequence[Callable[[], Work]], stop: threading.Event
+) -> Iterator[Step]:
+    """Steps as they are finished, each by the next free worker.
+
+    When the caller goes away or a step fails, `stop` is set, so that the others end with their
+    present chunk.
     """
-    import torch
+    if len(workers) == 1:
+        work = workers[0]()
+        with _one_torch_thread():
+            for step in steps:
+                work(step)
+                yield step
+        return
+    waiting = iter(steps)
+    taking = threading.Lock()
+    finished: queue.Queue[Step | BaseException | None] = queue.Queue()
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        if threads <= 1:
-            yield from map(work, names)
-            return
-        pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+    def serve(begin: Callable[[], Work]) -> None:
         try:
-            for future in [pool.submit(work, name) for name in names]:
-                yield future.result()
+            work = begin()
+            while not stop.is_set():
+                with taking:
+                    step = next(waiting, None)
+                if step is None:
+                    break
+                work(step)
+                finished.put(step)
+        except CancelledError:
+            pass
+        except BaseException as error:
+            stop.set()
+            finished.put(error)
+        finally:
+            finished.put(None)
+
+    with _one_torch_thread():
+        pool = [threading.Thread(target=serve, args=(begin,), daemon=True) for begin in workers]
+        for thread in pool:
+            thread.start()
+        try:
+            yield from _until_all_ended(finished, len(pool))
         finally:
             stop.set()
-            pool.shutdown(cancel_futures=True)
-    finally:
-        torch.set_num_threads(before)
+            for thread in pool:
+                thread.join()
 
 
-class StoredTensor:
-    """One tensor of all parents: a `WholeTensor` for statistics, and its chunks.
-
-    Args:
-        parents: opened parents.
-        name: of the tensor.
-        device: where chunks are put.
-        stop: once set, reading raises.
-    """
-
-    def __init__(self, parents: Parents, name: str, device: str, stop: threading.Event) -> None:
-        self._parents = parents
-        self._stop = stop
-        self.name = name
-        self._device = device
-        shape = parents.reference.tensors[name].shape
-        self.n_elements = parents.reference.tensors[name].n_elements
-        self.row_length = shape[-1] if shape else 1
-        self.n_models = len(parents.constituents)
-        recipe = parents.recipe
-        self._keys = [
-            key_of(recipe.seed, recipe.identity(one.model), name) for one in parents.constituents
-        ]
-        self._weights = [float(one.weight) for one in parents.constituents]
-
-    def blocks(self) -> Iterator[Inputs]:
-        """The tensor in fixed-size blocks, for statistics."""
-        for start, stop in self.spans(BLOCK_ELEMENTS):
-            yield self.inputs(start, stop)
-
-    def spans(self, size: int) -> Iterator[tuple[int, int]]:
-        """(start, stop) of pieces of about `size` elements, as the method may be given them."""
-        by_rows = self._parents.recipe.merge_method.by_rows
-        return spans(self.n_elements, size, self.row_length if by_rows else 1)
-
-    def inputs(self, start: int, stop: int, statistics: Any = None) -> Inputs:
-        """What the method is given for elements `start` to `stop`, in float32."""
-        base = self._parents.base
-        return Inputs(
-            models=[self._values(model, start, stop) for model in self._parents.models],
-            base_or_none=None if base is None else self._values(base, start, stop),
-            weights=self._weights,
-            draws=Draws(self._keys, start, stop - start),
-            row_length=self.row_length,
-            statistics=statistics,
-        )
-
-    def _values(self, parent: Checkpoint, start: int, stop: int) -> Tensor:
-        """`[stop - start]` float32, finite."""
-        if self._stop.is_set():
-            raise CancelledError
-        stored = parent.read_flat(self.name, start, stop)
-        values = stored.to(self._device).float()
-        # a sum is one cheap pass, and is not finite when a value isn't
-        if not math.isfinite(values.sum().item()) and not values.isfinite().all():
-            kind = "NaN" if values.isnan().any() else "an infinite value"
-            raise ModelError(
-                f"{parent.label} holds {kind} in tensor {self.name}. Use an intact copy of the "
-                "model."
-            )
-        return values
+def _until_all_ended(
+    finished: queue.Queue[Step | BaseException | None], running: int
+) -> Iterator[Step]:
+    while running:
+        found = finished.get()
+        if found is None:
+            running -= 1
+        elif isinstance(found, BaseException):
+            raise found
+        else:
+            yield found
 
 
-def _merge_one(
-    recipe: Recipe, tensor: StoredTensor, output: OutputTensor, sink: Sink, chunk_elements: int
-) -> None:
-    """Merge one floating-point tensor."""
-    method, options = recipe.merge_method, recipe.options
-    dtype = torch_dtype(output.dtype)
-    statistics = method.observe(tensor, options)
-    for start, stop in tensor.spans(chunk_elements):
-        merged = method.apply(tensor.inputs(start, stop, statistics), options).to(dtype)
-        if not math.isfinite(merged.float().sum().item()) and not merged.isfinite().all():
-            raise MergeFailure(
-                f"The merge of tensor {tensor.name} is beyond what {torch_name(output.dtype)} can "
-                "hold. Use smaller weights or scale, or another dtype."
-            )
-        sink.write(tensor.name, start, merged)
+class _one_torch_thread:
+    """Torch's own threads inside chunks of a cache's size mostly wait for each other."""
 
+    def __enter__(self) -> None:
+        import sys
 
-def _copy_equal(parents: Parents, name: str, sink: Sink, chunk_elements: int) -> None:
-    """Pass an integer or boolean tensor through; all parents must have the same values."""
-    reference = parents.reference
-    n_elements = reference.tensors[name].n_elements
-    for start in range(0, n_elements, chunk_elements):
-        stop = min(start + chunk_elements, n_elements)
-        values = reference.read_flat(name, start, stop)
-        for other in parents.in_order[1:]:
-            if not other.read_flat(name, start, stop).equal(values):
-                raise ModelError(
-                    f"Tensor {name} holds whole numbers, which cannot be merged, and they differ "
-                    f"between {reference.label} and {other.label}."
-                )
-        sink.write(name, start, values)
+        # a merge by kernels alone never imports torch
+        self._torch = sys.modules.get("torch")
+        self._before = 0 if self._torch is None else self._torch.get_num_threads()
+        if self._torch is not None:
+            self._torch.set_num_threads(1)
+
+    def __exit__(self, *_: object) -> None:
+        if self._torch is not None:
+            self._torch.set_num_threads(self._before)

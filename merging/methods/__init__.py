@@ -2,6 +2,7 @@
 
 from merging.methods import linear, slerp, task_arithmetic, ties, dare  # noqa: F401, I001
 from merging.methods import breadcrumbs, della, model_stock, sphere, sce, passthrough  # noqa: F401
+from merging.methods.per_model import PerModel, each
 from merging.methods.registry import METHODS, Method, OptionField, get_method, merge_method
 
-__all__ = ["METHODS", "Method", "OptionField", "get_method", "merge_method"]
+__all__ = ["METHODS", "Method", "OptionField", "PerModel", "each", "get_method", "merge_method"]

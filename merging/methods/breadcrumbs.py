@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from merging.methods.election import ElectionWeights, Normalize, elect
+from merging.methods.per_model import PerModel, each
 from merging.methods.registry import merge_method
 from merging.methods.selection import keep_from, kth_largest
 from merging.methods.sums import weighted
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from merging.methods.inputs import WholeTensor
 
 Density = Annotated[
-    float,
+    PerModel,
     Field(
         title="Density d",
         description="Share of each task vector that is kept, after its outliers are gone.",
@@ -29,7 +30,7 @@ Density = Annotated[
     ),
 ]
 Gamma = Annotated[
-    float,
+    PerModel,
     Field(
         title="Outliers γ",
         description="Share of each task vector that is dropped for being the largest; at most "
@@ -41,16 +42,18 @@ Gamma = Annotated[
 ]
 
 
-def _limits(whole: WholeTensor, *, density: float, gamma: float, **_: Any) -> list[list[float]]:
+def _limits(
+    whole: WholeTensor, *, density: PerModel, gamma: PerModel, **_: Any
+) -> list[list[float]]:
     """For each expert the largest and the smallest magnitude that is kept."""
-    n = whole.n_elements
-    kept = min(n, max(1, int(density * n)))
-    dropped = min(int(gamma * n), n - kept)
-    if kept == n:
+    n, ranks = whole.n_elements, []
+    for d, g in zip(each(density, whole.n_models), each(gamma, whole.n_models), strict=True):
+        kept = min(n, max(1, int(d * n)))
+        dropped = min(int(g * n), n - kept)
+        ranks.append([dropped + 1, dropped + kept])
+    if all(rank == [1, n] for rank in ranks):
         return [[float("inf"), 0.0]] * whole.n_models
-    return kth_largest(
-        lambda: (block.deltas for block in whole.blocks()), [dropped + 1, dropped + kept]
-    )
+    return kth_largest(lambda: (block.deltas for block in whole.blocks()), ranks)
 
 
 def _between(deltas: Sequence[Tensor], limits: Sequence[Sequence[float]]) -> list[Tensor]:

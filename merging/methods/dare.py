@@ -9,6 +9,7 @@ from pydantic import Field
 
 from merging.methods.draws import Draws
 from merging.methods.election import ElectionWeights, Normalize, elect
+from merging.methods.per_model import PerModel, each
 from merging.methods.registry import merge_method
 from merging.methods.sums import total, weighted
 from merging.methods.task_arithmetic import Scale
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from merging.methods.inputs import WholeTensor
 
 Density = Annotated[
-    float,
+    PerModel,
     Field(
         title="Density d",
         description="Probability with which an entry of a task vector is kept.",
@@ -38,30 +39,31 @@ Rescale = Annotated[
 ]
 
 
-def _factors(whole: WholeTensor, *, density: float, rescale: str, **_: Any) -> list[float]:
+def _factors(whole: WholeTensor, *, density: PerModel, rescale: str, **_: Any) -> list[float]:
     """For each expert the factor of what is kept."""
+    densities = each(density, whole.n_models)
     if rescale == "1/d":
-        return [1 / density] * whole.n_models
+        return [1 / d for d in densities]
     if rescale == "none":
         return [1.0] * whole.n_models
     factors = []
-    for model in range(whole.n_models):
+    for model, d in enumerate(densities):
         before = total(block.deltas[model].abs() for block in whole.blocks())
         after = total(
-            block.deltas[model].abs() * block.draws.kept(model, density, block.deltas[model])
+            block.deltas[model].abs() * block.draws.kept(model, d, block.deltas[model])
             for block in whole.blocks()
         )
         factors.append(before / after if after > 0 else 1.0)
     return factors
 
 
-def _kept(deltas: Sequence[Tensor], draws: Draws, density: float) -> list[Tensor]:
+def _kept(deltas: Sequence[Tensor], draws: Draws, density: PerModel) -> list[Tensor]:
     """The task vectors `[n]` with entries dropped, not rescaled yet."""
     import torch
 
     return [
-        torch.where(draws.kept(model, density, delta), delta, 0.0)
-        for model, delta in enumerate(deltas)
+        torch.where(draws.kept(model, d, delta), delta, 0.0)
+        for model, (delta, d) in enumerate(zip(deltas, each(density, len(deltas)), strict=True))
     ]
 
 

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from merging.methods.draws import Draws
 from merging.methods.election import ElectionWeights, Normalize, elect
+from merging.methods.per_model import PerModel, each
 from merging.methods.registry import merge_method
 from merging.methods.sums import total, weighted
 from merging.methods.task_arithmetic import Scale
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from merging.methods.inputs import WholeTensor
 
 Density = Annotated[
-    float,
+    PerModel,
     Field(
         title="Density d",
         description="Mean probability with which an entry of a task vector is kept.",
@@ -29,7 +30,7 @@ Density = Annotated[
     ),
 ]
 Epsilon = Annotated[
-    float,
+    PerModel,
     Field(
         title="Spread ε",
         description="Within each row the keep-probability rises with the magnitude's rank from "
@@ -49,13 +50,16 @@ Rescale = Annotated[
 ]
 
 
-def _check(weights: Sequence[float], *, density: float, epsilon: float, **_: Any) -> str | None:
-    if density - epsilon / 2 > 0:
-        return None
-    return (
-        f"With density {density:g} and epsilon {epsilon:g} the smallest entries would be kept with "
-        f"probability {density - epsilon / 2:g}: choose an epsilon below {2 * density:g}."
-    )
+def _check(
+    weights: Sequence[float], *, density: PerModel, epsilon: PerModel, **_: Any
+) -> str | None:
+    for d, e in zip(each(density, len(weights)), each(epsilon, len(weights)), strict=True):
+        if d - e / 2 <= 0:
+            return (
+                f"With density {d:g} and epsilon {e:g} the smallest entries would be kept with "
+                f"probability {d - e / 2:g}: choose an epsilon below {2 * d:g}."
+            )
+    return None
 
 
 def _pruned(
@@ -91,19 +95,20 @@ def _pruned(
 
 
 def _factors(
-    whole: WholeTensor, *, density: float, epsilon: float, rescale: str, **_: Any
+    whole: WholeTensor, *, density: PerModel, epsilon: PerModel, rescale: str, **_: Any
 ) -> list[float]:
     """For each expert the factor of what is kept, the same for the whole tensor."""
     if rescale != "l1":
         return [1.0] * whole.n_models
     factors = []
-    for model in range(whole.n_models):
+    spread = zip(each(density, whole.n_models), each(epsilon, whole.n_models), strict=True)
+    for model, (d, e) in enumerate(spread):
         before = total(block.deltas[model].abs() for block in whole.blocks())
         after = total(
             kept.abs()
             for block in whole.blocks()
             for kept, _ in [
-                _pruned(model, block.deltas[model], block.draws, block.row_length, density, epsilon)
+                _pruned(model, block.deltas[model], block.draws, block.row_length, d, e)
             ]
         )
         factors.append(before / after if after > 0 else 1.0)
@@ -116,14 +121,16 @@ def _rescaled(
     row_length: int,
     factors: Sequence[float],
     *,
-    density: float,
-    epsilon: float,
+    density: PerModel,
+    epsilon: PerModel,
     rescale: str,
 ) -> list[Tensor]:
     """The task vectors `[n]`, pruned and rescaled."""
     kept = []
-    for model, (delta, factor) in enumerate(zip(deltas, factors, strict=True)):
-        pruned, probabilities = _pruned(model, delta, draws, row_length, density, epsilon)
+    count = len(deltas)
+    given = zip(deltas, factors, each(density, count), each(epsilon, count), strict=True)
+    for model, (delta, factor, d, e) in enumerate(given):
+        pruned, probabilities = _pruned(model, delta, draws, row_length, d, e)
         kept.append(pruned / probabilities.float() if rescale == "1/p" else pruned * factor)
     return kept
 

@@ -24,6 +24,7 @@ class Inputs:
         draws: random numbers for these elements.
         row_length: size of the tensor's last dimension. For methods that ask for it a chunk
             consists of whole rows.
+        shape: the tensor's shape. For methods that ask for it the chunk is the whole tensor.
         statistics: what `Method.observe` returned for the whole tensor.
     """
 
@@ -33,6 +34,7 @@ class Inputs:
     draws: Draws
     row_length: int = 1
     statistics: Any = None
+    shape: tuple[int, ...] = ()
 
     @property
     def base(self) -> Tensor:
@@ -69,13 +71,20 @@ class WholeTensor(Protocol):
     def blocks(self) -> Iterator[Inputs]:
         """The tensor from its first element to its last, `BLOCK_ELEMENTS` at a time.
 
-        For methods that work row by row it is the nearest number of whole rows, at least one.
+        For methods that work row by row it is the nearest number of whole rows, at least one; for
+        those that work on a tensor as one piece it is that.
         """
 
 
-def spans(n_elements: int, size: int, row_length: int = 1) -> Iterator[tuple[int, int]]:
-    """(start, stop) of consecutive pieces of about `size` elements, none of which cuts a row."""
-    step = max(size // row_length, 1) * row_length
+def spans(n_elements: int, size: int, together: int = 1) -> Iterator[tuple[int, int]]:
+    """(start, stop) of consecutive pieces of about `size` elements.
+
+    Args:
+        n_elements: of the tensor.
+        size: of a piece.
+        together: how many elements no piece may cut, `Method.together`.
+    """
+    step = max(size // together, 1) * together
     for start in range(0, n_elements, step):
         yield start, min(start + step, n_elements)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from merging.methods.per_model import PerModel, each
 from merging.methods.registry import merge_method
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ def passthrough(
     models: Sequence[Tensor],  # 1 x [n] float32, weights theta_1
     *,
     scale: Annotated[
-        float,
+        PerModel,
         Field(
             title="Scale",
             description="Factor of every weight; 1 leaves the model as it is.",
@@ -34,4 +35,4 @@ def passthrough(
 
     Formula: scale * theta_1.
     """
-    return models[0] * scale
+    return models[0] * each(scale, 1)[0]

@@ -21,7 +21,12 @@ names, what it takes; its keyword-only parameters are its options:
 | `weights` | w_i |
 | `draws` | `Draws`: random numbers by (model, element) |
 | `row_length` | size of the last dimension; chunks and blocks then are whole rows |
+| `shape` | the tensor's shape; the only chunk and the only block then is the whole tensor |
 | `statistics` | what the method's statistics step found out about the whole tensor |
+
+A numeric option that every constituent may have a value of its own for is annotated `PerModel` in
+place of float. Recipes know it as a number; the function, its statistics step and its check get one
+number or K of them (`each`).
 
 From this the options schema, the YAML check, the widgets, the docs table and the contract tests
 are derived. The docstring's first sentence is the summary on screen; a line `When to use: ...`
@@ -31,15 +36,17 @@ says when.
 from __future__ import annotations
 
 import inspect
+import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import pydantic
 from pydantic.fields import FieldInfo
 
 from merging.errors import RecipeError
+from merging.methods.per_model import PerModel
 from merging.wording import unknown
 
 if TYPE_CHECKING:
@@ -57,6 +64,7 @@ INPUT_NAMES = frozenset(
         "weights",
         "draws",
         "row_length",
+        "shape",
         "statistics",
     }
 )
@@ -64,7 +72,10 @@ INPUT_NAMES = frozenset(
 
 @dataclass(frozen=True)
 class OptionField:
-    """One option as a widget needs it; limits are None where there is none."""
+    """One option as a widget needs it; limits are None where there is none.
+
+    `per_model` says that every constituent may have a value of its own.
+    """
 
     name: str
     title: str
@@ -75,6 +86,7 @@ class OptionField:
     maximum: float | None = None
     step: float | None = None
     choices: tuple[str, ...] = ()
+    per_model: bool = False
 
 
 class Options(pydantic.BaseModel):
@@ -105,6 +117,7 @@ class Method:
     roles: tuple[str, ...]
     function: Callable[..., Tensor] = field(repr=False)
     takes: tuple[str, ...] = field(repr=False)
+    per_model: frozenset[str] = field(repr=False, default=frozenset())
     statistics: Callable[..., Any] | None = field(repr=False, default=None)
     check: Callable[..., str | None] | None = field(repr=False, default=None)
 
@@ -113,9 +126,23 @@ class Method:
         """Whether it must see whole rows of a tensor at a time."""
         return "row_length" in self.takes
 
+    @property
+    def whole_tensor(self) -> bool:
+        """Whether it must see a tensor as one piece, all of it in memory."""
+        return "shape" in self.takes
+
+    def together(self, shape: Sequence[int]) -> int:
+        """How many consecutive elements of a tensor of this shape no chunk may separate."""
+        if self.whole_tensor:
+            return max(math.prod(shape), 1)
+        return max(shape[-1], 1) if self.by_rows and shape else 1
+
     def fields(self) -> list[OptionField]:
         """The options in the order in which the method declares them."""
-        return [option_field(name, info) for name, info in self.options.model_fields.items()]
+        return [
+            option_field(name, info, per_model=name in self.per_model)
+            for name, info in self.options.model_fields.items()
+        ]
 
     def observe(self, whole: WholeTensor, options: Mapping[str, Any]) -> Any:
         """Run the statistics step over a whole tensor; None for methods without one."""
@@ -186,7 +213,7 @@ def merge_method(
     """
 
     def register(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        takes, options = _read_signature(function)
+        takes, options, per_model = _read_signature(function)
         doc = inspect.cleandoc(function.__doc__ or "")
         summary, when = _read_docstring(function.__name__, doc)
         METHODS.add(
@@ -207,6 +234,7 @@ def merge_method(
                 roles=roles,
                 function=function,
                 takes=takes,
+                per_model=per_model,
                 statistics=statistics,
                 check=check,
             )
@@ -216,7 +244,7 @@ def merge_method(
     return register
 
 
-def option_field(name: str, info: FieldInfo) -> OptionField:
+def option_field(name: str, info: FieldInfo, *, per_model: bool = False) -> OptionField:
     """Turn a pydantic field into what a widget needs."""
     limits = {
         key: getattr(limit, key)
@@ -239,13 +267,21 @@ def option_field(name: str, info: FieldInfo) -> OptionField:
         maximum=limits.get("le"),
         step=step if isinstance(step, int | float) else None,
         choices=tuple(str(choice) for choice in choices),
+        per_model=per_model,
     )
 
 
-def _read_signature(function: Callable[..., Any]) -> tuple[tuple[str, ...], type[Options]]:
-    """Split a method's parameters into the inputs it takes and a model of its options."""
+def _read_signature(
+    function: Callable[..., Any],
+) -> tuple[tuple[str, ...], type[Options], frozenset[str]]:
+    """Split a method's parameters into the inputs it takes and a model of its options.
+
+    Returns:
+        The inputs, the options, and the names of those that may differ per model.
+    """
     takes: list[str] = []
     fields: dict[str, Any] = {}
+    per_model: set[str] = set()
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
             if name not in INPUT_NAMES:
@@ -256,9 +292,12 @@ def _read_signature(function: Callable[..., Any]) -> tuple[tuple[str, ...], type
         if isinstance(annotation, str):
             # only the options' annotations are evaluated: Tensor exists for the type checker alone
             annotation = eval(annotation, function.__globals__)
+        if get_origin(annotation) is Annotated and get_args(annotation)[0] == PerModel:
+            per_model.add(name)
+            annotation = Annotated[float, *get_args(annotation)[1:]]
         fields[name] = (annotation, parameter.default)
     options = pydantic.create_model(f"{function.__name__}_options", __base__=Options, **fields)
-    return tuple(takes), options
+    return tuple(takes), options, frozenset(per_model)
 
 
 def _need_of_base(takes: tuple[str, ...]) -> Literal["required", "optional", "forbidden"]:

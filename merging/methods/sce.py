@@ -66,7 +66,7 @@ def _select(whole: WholeTensor, *, select_topk: float) -> Selection:
     if select_topk < 1:
         differing = sum(int(spread.count_nonzero()) for (spread,) in spreads())
         if differing:
-            threshold = kth_largest(spreads, [max(1, int(select_topk * differing))])[0][0]
+            threshold = kth_largest(spreads, [[max(1, int(select_topk * differing))]])[0][0]
     squares = [
         total(
             _selected(block.deltas, threshold)[model].double().square() for block in whole.blocks()

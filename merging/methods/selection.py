@@ -8,11 +8,9 @@ that bin's members finds the number itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from torch import Tensor
 
     from merging.methods.inputs import WholeTensor
@@ -21,53 +19,55 @@ HALF = 16
 BINS = 1 << HALF
 
 
-def kth_largest_magnitude(whole: WholeTensor, k: int) -> list[float]:
+def kth_largest_magnitude(whole: WholeTensor, ranks: Sequence[int]) -> list[float]:
     """The k-th largest abs(tau_i) of every task vector of a tensor, exact.
 
     Args:
         whole: the tensor; read twice.
-        k: 1 for the largest, up to the number of elements.
+        ranks: one k per constituent, 1 for the largest, up to the number of elements.
 
     Returns:
         One magnitude per constituent.
     """
-    return [found for (found,) in kth_largest(lambda: (b.deltas for b in whole.blocks()), [k])]
+    found = kth_largest(lambda: (b.deltas for b in whole.blocks()), [[rank] for rank in ranks])
+    return [magnitude for (magnitude,) in found]
 
 
 def kth_largest(
-    passes: Callable[[], Iterable[Sequence[Tensor]]], ranks: Sequence[int]
+    passes: Callable[[], Iterable[Sequence[Tensor]]], ranks: Sequence[Sequence[int]]
 ) -> list[list[float]]:
     """Magnitudes by rank in each of several tensors that are given block by block, exact.
+
+    The counting is done on the blocks' device; of each tensor only the counts leave it.
 
     Args:
         passes: starts a pass over the blocks; a block is one `[n]` float32 per tensor. Called
             twice.
-        ranks: 1 for the largest, up to the number of elements.
+        ranks: for each tensor, 1 for the largest, up to the number of elements.
 
     Returns:
-        For each tensor the magnitude at every rank.
+        For each tensor the magnitude at every one of its ranks.
     """
-    import numpy as np
-
-    upper: list[NDArray[np.int64]] = []
+    upper: list[Tensor] = []
     for block in passes():
-        upper = upper or [np.zeros(BINS, dtype=np.int64) for _ in block]
-        for counts, values in zip(upper, block, strict=True):
-            counts += _histogram(_bits(values) >> HALF)
-    places = [[_find(counts, rank) for rank in ranks] for counts in upper]
-    lower = [[np.zeros(BINS, dtype=np.int64) for _ in ranks] for _ in upper]
+        found = [_histogram(_bits(values) >> HALF) for values in block]
+        upper = [old + new for old, new in zip(upper, found, strict=True)] if upper else found
+    places = [
+        [_find(counts, rank) for rank in wanted]
+        for counts, wanted in zip(upper, ranks, strict=True)
+    ]
+    lower = [
+        {bin_: 0 * counts for bin_, _ in wanted}
+        for counts, wanted in zip(upper, places, strict=True)
+    ]
     for block in passes():
-        for found, counted, values in zip(places, lower, block, strict=True):
+        for counted, values in zip(lower, block, strict=True):
             bits = _bits(values)
-            for (bin_, _), counts in zip(found, counted, strict=True):
-                members = bits[(bits >> HALF) == bin_]
-                counts += _histogram(members & (BINS - 1))
+            for bin_, counts in counted.items():
+                counts += _histogram(bits[bits >> HALF == bin_] & (BINS - 1))
     return [
-        [
-            _number(bin_, _find(counts, rank)[0])
-            for (bin_, rank), counts in zip(found, counted, strict=True)
-        ]
-        for found, counted in zip(places, lower, strict=True)
+        [_number(bin_, _find(counted[bin_], rank)[0]) for bin_, rank in wanted]
+        for wanted, counted in zip(places, lower, strict=True)
     ]
 
 
@@ -88,26 +88,25 @@ def _number(upper: int, lower: int) -> float:
     return float(pattern.view(np.float32)[0])
 
 
-def _bits(delta: Tensor) -> NDArray[np.uint32]:
-    """The bit patterns of abs(delta), `[n]`."""
-    import numpy as np
+def _bits(delta: Tensor) -> Tensor:
+    """The bit patterns of abs(delta), `[n]` int32, on its device."""
+    import torch
 
-    magnitudes: NDArray[np.float32] = delta.abs().cpu().numpy()
-    return magnitudes.view(np.uint32)
-
-
-def _histogram(values: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
-    """How often each of 0 to 65535 occurs."""
-    import numpy as np
-
-    return np.bincount(values, minlength=BINS)
+    return delta.abs().view(torch.int32)
 
 
-def _find(counts: NDArray[np.int64], rank: int) -> tuple[int, int]:
+def _histogram(values: Tensor) -> Tensor:
+    """`[BINS]` int64: how often each of 0 to 65535 occurs among values `[n]` int32."""
+    import torch
+
+    return torch.bincount(values, minlength=BINS)
+
+
+def _find(counts: Tensor, rank: int) -> tuple[int, int]:
     """The bin that holds the `rank`-th largest, and its rank within that bin (from 1)."""
     import numpy as np
 
-    above = np.cumsum(counts[::-1])
+    above = np.cumsum(counts.cpu().numpy()[::-1])
     place = int(np.searchsorted(above, rank))
     before = int(above[place - 1]) if place else 0
     return BINS - 1 - place, rank - before

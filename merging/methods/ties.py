@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from merging.methods.election import ElectionWeights, Normalize, elect
+from merging.methods.per_model import PerModel, each
 from merging.methods.registry import merge_method
 from merging.methods.selection import keep_from, kth_largest_magnitude
 from merging.methods.task_arithmetic import Scale
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
     from merging.methods.inputs import WholeTensor
 
 
-def _thresholds(whole: WholeTensor, *, density: float, **_: Any) -> list[float]:
+def _thresholds(whole: WholeTensor, *, density: PerModel, **_: Any) -> list[float]:
     """For each expert the smallest magnitude that is kept."""
-    kept = max(1, int(density * whole.n_elements))
-    if kept >= whole.n_elements:
+    n = whole.n_elements
+    kept = [min(n, max(1, int(d * n))) for d in each(density, whole.n_models)]
+    if all(k == n for k in kept):
         return [0.0] * whole.n_models
     return kth_largest_magnitude(whole, kept)
 
@@ -34,7 +36,7 @@ def ties(
     statistics: Sequence[float],  # K thresholds, the same for the whole tensor
     *,
     density: Annotated[
-        float,
+        PerModel,
         Field(
             title="Density d",
             description="Share of each task vector that is kept: the largest magnitudes.",

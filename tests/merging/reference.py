@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -70,13 +71,28 @@ def ties(
 
 
 def mask(model: int, shape: tuple[int, ...], density: float | Array) -> NDArray[np.bool_]:
-    """The mask of model i, tensor "t", seed 0: one stream from its beginning, lane by lane."""
-    key = hashlib.sha256(f"0\0model{model}\0t".encode()).digest()[:16]
+    """The mask of model i, tensor "t", seed 0: one stream from its beginning, word by word."""
+    digest = hashlib.sha256(f"0\0model{model}\0t".encode()).digest()
+    key = struct.unpack("<2I", digest[:8])
     n = int(np.prod(shape))
-    words = np.random.Philox(key=int.from_bytes(key, "little")).random_raw(n // 2 + 8)
-    lanes = np.empty(2 * words.size, dtype=np.uint64)
-    lanes[0::2], lanes[1::2] = words & 0xFFFFFFFF, words >> 32
-    return lanes[:n].reshape(shape) / 2**32 < density
+    numbers: list[int] = []
+    for step in range(n // 8 + 1):
+        upper, lower = (
+            struct.unpack("<8H", struct.pack("<4I", *philox((step, 0, plane, 0), key)))
+            for plane in (0, 1)
+        )
+        numbers += [high * 65536 + low for high, low in zip(upper, lower, strict=True)]
+    return np.array(numbers[:n], dtype=np.float64).reshape(shape) / 2**32 < density
+
+
+def philox(counter: Sequence[int], key: Sequence[int]) -> tuple[int, ...]:
+    """Philox 4x32-10 in whole numbers."""
+    c, k = list(counter), list(key)
+    for _ in range(10):
+        one, two = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
+        c = [two >> 32 ^ c[1] ^ k[0], two % 2**32, one >> 32 ^ c[3] ^ k[1], one % 2**32]
+        k = [(k[0] + 0x9E3779B9) % 2**32, (k[1] + 0xBB67AE85) % 2**32]
+    return tuple(c)
 
 
 def dropped(base: Array, models: Sequence[Array], density: float) -> list[Array]:

@@ -23,7 +23,7 @@ class InMemory:
         weights: Sequence[float],
         block: int = 1 << 20,
         keys: Sequence[int] | None = None,
-        by_rows: bool = False,
+        method: str | None = None,
     ) -> None:
         self._base = None if base is None else base.flatten().float()
         self._models = [model.flatten().float() for model in models]
@@ -32,15 +32,16 @@ class InMemory:
         self._keys = keys or [key_of(0, f"model{i}", "t") for i in range(len(models))]
         self.n_elements = models[0].numel()
         self.n_models = len(models)
+        self.shape = tuple(models[0].shape)
         self.row_length = models[0].shape[-1] if models[0].dim() else 1
-        self._by_rows = by_rows
+        self._together = get_method(method).together(self.shape) if method else 1
 
     def blocks(self) -> Iterator[Inputs]:
         for start, stop in self.spans(self._block):
             yield self.inputs(start, stop)
 
     def spans(self, size: int) -> Iterator[tuple[int, int]]:
-        return spans(self.n_elements, size, self.row_length if self._by_rows else 1)
+        return spans(self.n_elements, size, self._together)
 
     def inputs(self, start: int, stop: int, statistics: Any = None) -> Inputs:
         return Inputs(
@@ -50,6 +51,7 @@ class InMemory:
             draws=Draws(self._keys, start, stop - start),
             row_length=self.row_length,
             statistics=statistics,
+            shape=self.shape,
         )
 
 
@@ -66,9 +68,12 @@ def merge(
 ) -> torch.Tensor:
     """Merge one tensor by a method, in chunks; float32 out, in the models' shape."""
     method = get_method(name)
-    complete = complete_options(method, options)
+    # what every model has a value of its own for, a recipe resolves before the method sees it
+    several = {key: value for key, value in options.items() if isinstance(value, list | tuple)}
+    single = {key: value for key, value in options.items() if key not in several}
+    complete = complete_options(method, single) | several
     weights = weights or [1.0] * len(models)
-    tensor = InMemory(base, models, weights, block, keys, method.by_rows)
+    tensor = InMemory(base, models, weights, block, keys, name)
     statistics = method.observe(tensor, complete)
     parts = [
         method.apply(tensor.inputs(start, stop, statistics), complete)
