@@ -16,6 +16,8 @@ from merging.header import TensorInfo, read_header
 from merging.stored import ITEM_BYTES, torch_dtype, torch_name
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
 # output embedding and the input embedding it may be tied to
@@ -133,6 +135,17 @@ class Checkpoint:
         if stop > start:
             self.read_into(name, start, stop, values.view(torch.uint8).numpy().data)
         return values
+
+    def stored(self, name: str) -> str | None:
+        """The dtype of a tensor's bytes; None where its values are computed (`values_into`)."""
+        return self.tensors[name].dtype
+
+    def values_into(self, name: str, start: int, stop: int, out: NDArray[np.float32]) -> None:
+        """Put the values of elements `start` to `stop` into `out` `[stop - start]`.
+
+        For tensors that are not stored; a plain checkpoint has none of them.
+        """
+        raise NotImplementedError(f"{name} is stored")
 
     def read_into(self, name: str, start: int, stop: int, buffer: memoryview) -> None:
         """Put the stored bytes of elements `start` to `stop` of the flattened tensor into `buffer`.
