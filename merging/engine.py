@@ -9,21 +9,23 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from merging.card import model_card
 from merging.compatibility import check_parents
-from merging.errors import MergeFailure, ModelError
+from merging.devices import choose_devices
+from merging.errors import ModelError
 from merging.fingerprints import fingerprint
 from merging.finish import write_companions
 from merging.parents import Parents, open_parents
 from merging.partial import partial_folder, refuse_existing
+from merging.program import Step, program
 from merging.recipe import Recipe
 from merging.sinks import FolderSink, TensorSink
 from merging.stored import torch_dtype
-from merging.stream import CHUNK_ELEMENTS, Event, merge_tensors
+from merging.stream import Event, merge_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,7 +39,7 @@ def merge_to_folder(
     out: str | Path,
     *,
     device: str = "auto",
-    chunk_elements: int = CHUNK_ELEMENTS,
+    chunk_elements: int | None = None,
     threads: int = 1,
     max_shard_bytes: int = MAX_SHARD_BYTES,
     scores: Mapping[str, Mapping[str, float]] | None = None,
@@ -49,8 +51,8 @@ def merge_to_folder(
         folders: reference -> folder, for every parent.
         out: the folder to make; it appears only when it is complete.
         device: "auto", "cpu", "cuda" or another torch device.
-        chunk_elements: elements in memory at a time, per parent and thread; the result does not
-            depend on it.
+        chunk_elements: elements in memory at a time, per parent and thread; None for what suits
+            the device. The result does not depend on it.
         threads: tensors that are merged at the same time on the CPU.
         max_shard_bytes: tensor data per file.
         scores: task -> model -> score, for the model card.
@@ -72,15 +74,19 @@ def merge_to_folder(
     with open_parents(recipe, folders) as opened:
         yield from _require_fit(opened)
         parents = pin(opened)
-        device = choose_device(device)
-        outputs = parents.outputs()
+        steps = program(parents)
+        outputs = {step.name: step.output for step in steps}
         metadata = {"format": "pt", "crucible_recipe": parents.recipe.hash}
         with partial_folder(out) as folder:
             sink = FolderSink(folder, outputs, max_shard_bytes=max_shard_bytes, metadata=metadata)
             with sink:
                 yield {"kind": "stage", "stage": "Merging"}
                 yield from merge_tensors(
-                    parents, sink, device=device, chunk_elements=chunk_elements, threads=threads
+                    steps,
+                    sink,
+                    devices=choose_devices(device),
+                    chunk_elements=chunk_elements,
+                    threads=threads,
                 )
             yield {"kind": "stage", "stage": "Finishing"}
             write_companions(parents, folder)
@@ -92,7 +98,7 @@ def merge_to_folder(
             "recipe_hash": parents.recipe.hash,
             "recipe": parents.recipe.to_yaml(),
             "tensors": len(outputs),
-            "parameters": parents.reference.n_parameters,
+            "parameters": _parameters(steps),
             "size_bytes": sum(output.n_bytes for output in outputs.values()),
             "seconds": time.monotonic() - started,
         }
@@ -105,7 +111,7 @@ def merge_to_model(
     *,
     device: str = "auto",
     dtype: str | None = None,
-    chunk_elements: int = CHUNK_ELEMENTS,
+    chunk_elements: int | None = None,
     threads: int = 1,
 ) -> Generator[Event, None, tuple[Any, Any]]:
     """Merge into a transformers model in memory, without writing its weights anywhere.
@@ -137,15 +143,22 @@ def merge_to_model(
     with open_parents(recipe, folders) as opened:
         yield from _require_fit(opened)
         parents = pin(opened)
-        device = choose_device(device)
+        steps = program(parents)
+        devices = choose_devices(device)
+        device = devices[0]
         yield {"kind": "stage", "stage": "Merging"}
         tensors = {
-            name: torch.empty(output.shape, dtype=torch_dtype(output.dtype), device=device)
-            for name, output in parents.outputs().items()
+            step.name: torch.empty(
+                step.output.shape, dtype=torch_dtype(step.output.dtype), device=device
+            )
+            for step in steps
         }
-        sink = TensorSink(tensors)
         yield from merge_tensors(
-            parents, sink, device=device, chunk_elements=chunk_elements, threads=threads
+            steps,
+            TensorSink(tensors),
+            devices=[device],
+            chunk_elements=chunk_elements,
+            threads=threads,
         )
         yield {"kind": "stage", "stage": "Loading"}
         model, tokenizer = _load(parents, tensors, device)
@@ -153,31 +166,10 @@ def merge_to_model(
             "kind": "result",
             "recipe_hash": parents.recipe.hash,
             "recipe": parents.recipe.to_yaml(),
-            "parameters": parents.reference.n_parameters,
+            "parameters": _parameters(steps),
             "seconds": time.monotonic() - started,
         }
     return model, tokenizer
-
-
-def choose_device(device: str) -> str:
-    """The torch device for a wish; "auto" is the GPU when there is one.
-
-    Raises:
-        MergeFailure: there is no such device on this machine.
-    """
-    if device == "cpu":
-        return device
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError):
-        raise MergeFailure(
-            f'There is no device "{device}" that torch can use here. Use "cpu" or "auto".'
-        ) from None
-    return device
 
 
 def pin(parents: Parents) -> Parents:
@@ -197,6 +189,11 @@ def pin(parents: Parents) -> Parents:
             )
     recipe = parents.recipe.pinned(found)
     return Parents(recipe, parents.by_ref, tuple(recipe.in_merge_order()), parents.tied)
+
+
+def _parameters(steps: Sequence[Step]) -> int:
+    """Elements of all floating-point tensors of the result."""
+    return sum(step.output.n_elements for step in steps if step.method is not None)
 
 
 def _require_fit(parents: Parents) -> Iterator[Event]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from merging.compatibility import Check
+from merging.checks import Check
+from merging.kernels import KERNELS
+from merging.layout import OutputTensor
 from merging.methods.inputs import BLOCK_ELEMENTS
+from merging.on_cpu import KERNEL_ELEMENTS
+from merging.on_device import bytes_on_device
 from merging.parents import Parents
-from merging.stream import CHUNK_ELEMENTS
 from merging.wording import size
 
 # Python with torch, before any tensor
@@ -48,37 +51,45 @@ class Needs:
     seconds: float
 
 
-def estimate(parents: Parents, out: Path | None, device: str) -> Needs:
+def estimate(
+    parents: Parents, outputs: Sequence[OutputTensor], out: Path | None, device: str
+) -> Needs:
     """What merging these parents takes.
 
     Args:
         parents: opened parents.
+        outputs: the tensors of the result.
         out: the output folder, or None for a merge into memory.
         device: "cpu", "cuda" ... (resolved).
     """
-    outputs = parents.outputs().values()
     result = sum(output.n_bytes for output in outputs)
     elements = sum(output.n_elements for output in outputs)
-    largest = max((output.n_elements for output in outputs), default=0)
-    count = len(parents.constituents)
-    cores = os.cpu_count() or 1
-    # per parent the stored chunk, its float32 form and a task vector; and a few for the result
-    block = min(largest, max(BLOCK_ELEMENTS, CHUNK_ELEMENTS))
-    working = block * (10 * (count + 1) + 24) * (1 if device.startswith("cuda") else cores)
     on_gpu = device.startswith("cuda")
     in_memory = result if out is None else 0
-    ram = BASELINE_BYTES + working + (0 if on_gpu else in_memory)
-    per_element = SECONDS_PER_ELEMENT.get(parents.recipe.method, 5e-9) * count
+    working = 0 if on_gpu else _working_bytes(parents, outputs)
+    per_element = SECONDS_PER_ELEMENT.get(parents.recipe.method, 5e-9) * len(parents.constituents)
     read = sum(one.size_bytes for one in parents.by_ref.values())
     return Needs(
-        ram_bytes=ram,
+        ram_bytes=BASELINE_BYTES + working + (0 if on_gpu else in_memory),
         ram_free_bytes=_free_ram(),
-        vram_bytes=working + in_memory if on_gpu else None,
+        vram_bytes=bytes_on_device(len(parents.by_ref)) + in_memory if on_gpu else None,
         vram_free_bytes=_free_vram(device) if on_gpu else None,
         disk_bytes=None if out is None else result + 20_000_000,
         disk_free_bytes=None if out is None else _free_disk(out),
         seconds=1.0 + elements * per_element / (10 if on_gpu else 1) + read * SECONDS_PER_BYTE,
     )
+
+
+def _working_bytes(parents: Parents, outputs: Sequence[OutputTensor]) -> int:
+    """Memory of the chunks of all threads on the CPU."""
+    method = parents.recipe.merge_method
+    size = KERNEL_ELEMENTS if method.name in KERNELS else BLOCK_ELEMENTS
+    largest = max(
+        (min(one.n_elements, max(size, method.together(one.shape))) for one in outputs), default=0
+    )
+    # per parent the stored chunk, its float32 form and a task vector; and a few for the result
+    per_element = 10 * (len(parents.constituents) + 1) + 24
+    return largest * per_element * (os.cpu_count() or 1)
 
 
 def check_fit(needs: Needs) -> list[Check]:

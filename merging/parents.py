@@ -9,9 +9,7 @@ from pathlib import Path
 
 from merging.checkpoint import Checkpoint
 from merging.errors import RecipeError
-from merging.layout import OutputTensor
 from merging.recipe import Constituent, Recipe
-from merging.stored import STORED_NAMES
 
 
 @dataclass(frozen=True)
@@ -50,13 +48,9 @@ class Parents:
         """Every parent once, the reference first."""
         return [self.reference, *(one for one in self.by_ref.values() if one is not self.reference)]
 
-    def outputs(self) -> dict[str, OutputTensor]:
-        """The tensors of the result, in their natural order."""
-        wanted = self.recipe.dtype and STORED_NAMES[self.recipe.dtype]
-        return {
-            name: OutputTensor(wanted if wanted and info.is_float else info.dtype, info.shape)
-            for name, info in self.reference.tensors.items()
-        }
+    def constituent(self, ref: str) -> Constituent:
+        """The recipe's entry for a model; the first one where it has several."""
+        return next(one for one in self.constituents if one.model == ref)
 
 
 @contextlib.contextmanager

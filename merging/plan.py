@@ -6,15 +6,19 @@ Reads headers, configs and tokenizer files only, so it takes well under a second
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from merging.compatibility import Check, check_parents
+from merging.checks import Check
+from merging.compatibility import check_parents
+from merging.devices import choose_devices
+from merging.errors import ModelError, RecipeError
 from merging.finish import donor, read_templates
 from merging.fit import Needs, check_fit, estimate
+from merging.layout import OutputTensor
 from merging.parents import Parents, open_parents
+from merging.program import program, unused_filters
 from merging.recipe import Recipe
 
 __all__ = ["Check", "Needs", "Plan", "plan"]
@@ -60,22 +64,29 @@ def plan(
     with open_parents(recipe, folders) as parents:
         checks = check_parents(parents.in_order)
         checks.extend(_check_chat(parents))
-        needs = estimate(parents, out, _device(device))
+        outputs, problems = _outputs(parents, checks)
+        checks.extend(problems)
+        needs = estimate(parents, outputs, out, choose_devices(device)[0])
         checks.extend(check_fit(needs))
     if out is not None:
         checks.extend(_check_output(out))
     return Plan(tuple(checks), needs)
 
 
-def _device(device: str) -> str:
-    """Resolve "auto" without importing torch where there is certainly no GPU: pages plan too."""
-    if device != "auto":
-        return device
-    if not (os.path.exists("/dev/nvidiactl") or shutil.which("nvidia-smi")):
-        return "cpu"
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def _outputs(parents: Parents, checks: Sequence[Check]) -> tuple[list[OutputTensor], list[Check]]:
+    """The tensors of the result, and what stands in the way of knowing them."""
+    if all(check.state != "bad" for check in checks):
+        try:
+            steps = program(parents)
+        except (RecipeError, ModelError) as error:
+            return [], [Check("Recipe", "bad", str(error))]
+        unused = unused_filters(parents.recipe, [step.name for step in steps])
+        return [step.output for step in steps], [
+            Check("Schedules", "warn", f'The filter "{one}" matches no tensor.', "Check its words.")
+            for one in unused
+        ]
+    tensors = parents.reference.tensors.values()
+    return [OutputTensor(info.dtype, info.shape) for info in tensors], []
 
 
 def _check_chat(parents: Parents) -> Iterator[Check]:

@@ -7,63 +7,58 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 import pydantic
 from pydantic import Field
 
-from merging import mergekit, recipe_errors
+from merging import mergekit, recipe_errors, schedules
 from merging.errors import RecipeError
 from merging.methods import Method, get_method
-from merging.recipe_checks import check_models, complete_options
+from merging.recipe_checks import check_models, complete_options, settle_settings
 from merging.recipe_text import read_yaml, write_yaml
+from merging.slices import Reference, Slice, Strict, check_slices, plain
 
 Role = Literal["expert", "instruct"]
 Dtype = Literal["bfloat16", "float16", "float32"]
 DTYPES: tuple[str, ...] = get_args(Dtype)
 # counts when a change of ours changes the result of an unchanged recipe
-HASH_VERSION = 1
+HASH_VERSION = 2
 Fingerprint = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-# no control characters: a reference is a name, a path or a Hub id
-Reference = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f\x7f]+$")]
+# what a recipe need not say
+_UNSET = {"tokenizer": "auto", "chat_template": "auto", "tokens": {}, "slices": []}
 
 
 class Parent(NamedTuple):
-    """A model that takes part in a merge."""
+    """A model that takes part in a merge; without a weight, or with a scheduled one, it is None."""
 
     ref: str
     role: Literal["base", "expert", "instruct"]
     weight: float | None
 
 
-class _Strict(pydantic.BaseModel):
-    """Frozen, nothing unknown; every construction that fails raises RecipeError."""
-
-    model_config = pydantic.ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=False
-    )
-
-
-class Constituent(_Strict):
+class Constituent(Strict):
     """A model that goes into a merge besides the base.
 
     Attributes:
         model: registered name, folder or Hub id.
         role: "expert" or "instruct".
-        weight: its coefficient w_i; methods without weights ignore it.
+        weight: its coefficient w_i, or a schedule of it; methods without weights ignore it.
+        options: options of the method that this model has for itself, such as a density.
         revision: branch, tag or commit on the Hub.
         fingerprint: content hash of its weights; pins the recipe to exactly these.
     """
 
     model: Reference
     role: Role = "expert"
-    weight: Annotated[float, Field(strict=True, ge=-100, le=100)] = 1.0
+    weight: Any = 1.0
+    options: dict[str, Any] = Field(default_factory=dict)
     revision: str | None = None
     fingerprint: Fingerprint | None = None
 
 
-class Recipe(_Strict):
+class Recipe(Strict):
     """A merge recipe; invalid ones cannot be made.
 
     Attributes:
@@ -71,13 +66,17 @@ class Recipe(_Strict):
         method: name of a merge method.
         base: the model theta_0 that task vectors are taken against; None where not used.
         models: the constituents besides the base.
-        options: the method's options, complete: defaults are filled in.
+        options: the method's options, complete: defaults are filled in. Each a value or a schedule.
+        slices: ranges of layers that the result consists of; empty for the models as they are.
         dtype: of the floating-point tensors of the result; None keeps the base's (without a base
             the first model's).
         seed: for methods with random numbers.
         tokenizer: "auto" (instruct model's if there is one, else the base's), "base", "instruct"
-            or one of the recipe's models.
-        chat_template: as tokenizer; or "none".
+            or one of the recipe's models; "union" for the tokens of all.
+        tokens: where the embedding of single tokens comes from: token -> source, as in mergekit.
+        pad_to_multiple_of: the embeddings get a multiple of so many rows.
+        chat_template: as tokenizer (but "union"); "none"; the name of a well-known one; or its
+            text.
 
     Raises:
         RecipeError: on construction, one sentence.
@@ -90,10 +89,13 @@ class Recipe(_Strict):
     base_fingerprint: Fingerprint | None = None
     models: tuple[Constituent, ...]
     options: dict[str, Any] = Field(default_factory=dict)
+    slices: tuple[Slice, ...] = ()
     dtype: Dtype | None = None
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] = 0
     tokenizer: Reference = "auto"
-    chat_template: Reference = "auto"
+    tokens: dict[str, Any] = Field(default_factory=dict)
+    pad_to_multiple_of: Annotated[int, Field(strict=True, ge=1, le=65536)] | None = None
+    chat_template: Annotated[str, Field(min_length=1, max_length=100_000)] = "auto"
 
     def __init__(self, **data: Any) -> None:
         try:
@@ -106,13 +108,31 @@ class Recipe(_Strict):
         method = get_method(self.method)
         # frozen for everybody else: the validator alone fills the defaults in
         object.__setattr__(self, "options", complete_options(method, self.options))
+        for one, where in self._with_settings():
+            settle_settings(one, method, where)
+        if self.slices:
+            check_slices(self.slices, [one.model for one in self.models], self.base)
         check_models(self, method)
-        if method.check is not None:
-            weights = [constituent.weight for constituent in self.models]
-            problem = method.check(weights, **self.options)
-            if problem:
-                raise RecipeError(problem)
+        self._check_together(method)
         return self
+
+    def _with_settings(self) -> Iterator[tuple[Any, str]]:
+        """Everything below the recipe that has options or a weight, and what to call it."""
+        for place, one in enumerate(self.models, 1):
+            yield one, f"models.{place}"
+        for place, part in enumerate(self.slices, 1):
+            yield part, f"slices.{place}"
+            for number, source in enumerate(part.sources, 1):
+                yield source, f"slices.{place}.sources.{number}"
+
+    def _check_together(self, method: Method) -> None:
+        """What a method asks of its options together; schedules are asked tensor by tensor."""
+        weights = [one.weight for one in self.models]
+        plain_values = not any(map(schedules.is_schedule, [*weights, *self.options.values()]))
+        if method.check is None or self.slices or not plain_values:
+            return
+        if problem := method.check(weights, **self.options):
+            raise RecipeError(problem)
 
     @classmethod
     def from_yaml(cls, text: str | bytes) -> Recipe:
@@ -137,9 +157,13 @@ class Recipe(_Strict):
     def to_mapping(self) -> dict[str, Any]:
         """The recipe as plain data, without what is unset; `from_mapping` gives it back."""
         data = self.model_dump(exclude_none=True)
-        data["models"] = [dict(constituent) for constituent in data["models"]]
-        for key in ("tokenizer", "chat_template"):
-            if data[key] == "auto":
+        for constituent in data["models"]:
+            if not constituent["options"]:
+                del constituent["options"]
+        data["models"] = list(data["models"])
+        data["slices"] = [plain(one) for one in self.slices]
+        for key, unset in _UNSET.items():
+            if data[key] == unset:
                 del data[key]
         return data
 
@@ -158,7 +182,8 @@ class Recipe(_Strict):
         uses_weights = self.merge_method.uses_weights
         parents = [Parent(self.base, "base", None)] if self.base is not None else []
         for constituent in self.models:
-            weight = constituent.weight if uses_weights else None
+            scheduled = schedules.is_schedule(constituent.weight)
+            weight = constituent.weight if uses_weights and not scheduled else None
             parents.append(Parent(constituent.model, constituent.role, weight))
         return parents
 
@@ -187,7 +212,11 @@ class Recipe(_Strict):
             return [next(one for one in self.models if one.role == role) for role in method.roles]
         if method.ordered:
             return list(self.models)
-        return sorted(self.models, key=lambda one: (self.identity(one.model), one.weight, one.role))
+        return sorted(self.models, key=self._canonical)
+
+    def _canonical(self, one: Constituent) -> tuple[str, str, str]:
+        own = json.dumps([one.weight, one.options], sort_keys=True)
+        return self.identity(one.model), own, one.role
 
     @property
     def config_donor(self) -> str:
@@ -211,14 +240,18 @@ class Recipe(_Strict):
                 {
                     "source": self._source(one.model, one.revision),
                     "role": one.role,
-                    "weight": float(one.weight) if uses_weights else None,
+                    "weight": one.weight if uses_weights else None,
+                    "options": one.options,
                 }
                 for one in self.in_merge_order()
             ],
+            "slices": [self._slice(one) for one in self.slices],
             "config": self.identity(self.config_donor),
             "dtype": self.dtype,
             "seed": self.seed if self.merge_method.random else None,
             "tokenizer": self._donor(self.tokenizer),
+            "tokens": self.tokens,
+            "pad_to_multiple_of": self.pad_to_multiple_of,
             "chat_template": self._donor(self.chat_template),
         }
         text = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
@@ -238,6 +271,15 @@ class Recipe(_Strict):
         identity = self.identity(ref)
         return identity if identity != ref or revision is None else f"{ref}@{revision}"
 
+    def _slice(self, one: Slice) -> dict[str, Any]:
+        """A slice with its models' identities in place of their names."""
+        data = one.model_dump()
+        for source in (*data["sources"], *([data["base"]] if data["base"] else [])):
+            source["model"] = self.identity(source["model"])
+        if not self.merge_method.ordered:
+            data["sources"] = sorted(data["sources"], key=json.dumps)
+        return data
+
     def _donor(self, policy: str) -> str:
         return self.identity(policy) if policy in self.references else policy
 
@@ -250,5 +292,5 @@ def _explain(error: pydantic.ValidationError) -> str:
     in_model = len(problem["loc"]) > 1 and problem["loc"][0] == "models"
     known = Constituent.model_fields if in_model else Recipe.model_fields
     what = "key of a model in the recipe" if in_model else "key of the recipe"
-    limits = {"seed": "a whole number from 0 to 2^63 - 1", "weight": "-100 to 100"}
+    limits = {"seed": "a whole number from 0 to 2^63 - 1"}
     return recipe_errors.sentence(error, what=what, known=known, limits=limits)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pydantic
 
-from merging import recipe_errors
+from merging import recipe_errors, schedules
 from merging.errors import RecipeError
 from merging.methods import Method
-from merging.wording import in_words
+from merging.wording import in_words, unknown
 
 if TYPE_CHECKING:
-    from merging.recipe import Recipe
+    from merging.recipe import Constituent, Recipe
+    from merging.slices import Slice, SliceSource
+
+MOST_WEIGHT = 100
+# well-known chat templates that a recipe may ask for by name
+NAMED_TEMPLATES = ("alpaca", "chatml", "exaone", "llama3", "mistral")
 
 
 def complete_options(method: Method, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -22,6 +29,67 @@ def complete_options(method: Method, given: Mapping[str, Any]) -> dict[str, Any]
     Raises:
         RecipeError: an unknown option or a value that is not allowed.
     """
+    single = {name: value for name, value in given.items() if not schedules.is_schedule(value)}
+    scheduled = {
+        name: schedules.settle(value, name, partial(_option, method, name))
+        for name, value in given.items()
+        if name not in single
+    }
+    return {**_checked(method, single), **scheduled}
+
+
+def settle_settings(one: Constituent | Slice | SliceSource, method: Method, where: str) -> None:
+    """Check the options and the weight of a part of a recipe, and put them in their plain form.
+
+    Args:
+        one: has options for itself; a slice may set all of the method's, a model those that may
+            differ between models.
+        method: of the recipe.
+        where: what to call it in messages.
+
+    Raises:
+        RecipeError: an unknown option or a value that is not allowed.
+    """
+    own = {}
+    names = [field.name for field in method.fields() if is_slice(one) or field.per_model]
+    for name, value in one.options.items():
+        if name not in names:
+            raise RecipeError(unknown(f"option of {where} for {method.name}", str(name), names))
+        own[name] = schedules.settle(value, f"{where}.{name}", partial(_option, method, name))
+    one.options.clear()
+    one.options.update(own)
+    weight = getattr(one, "weight", None)
+    if weight is not None:
+        settled = schedules.settle(weight, f"{where}.weight", lambda one: _weight(one, where))
+        object.__setattr__(one, "weight", settled)
+
+
+def is_slice(one: Constituent | Slice | SliceSource) -> bool:
+    """Whether it is a whole slice, not one model."""
+    return hasattr(one, "sources")
+
+
+def _weight(value: Any, where: str) -> float:
+    """One weight."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise RecipeError(f"{where}.weight must be a number, not {recipe_errors.shown(value)}.")
+    if not math.isfinite(value):
+        raise RecipeError(f"{where}.weight must be a finite number, not {value}.")
+    if abs(value) > MOST_WEIGHT:
+        raise RecipeError(
+            f"{where}.weight is {recipe_errors.shown(value)}; allowed is -{MOST_WEIGHT} to "
+            f"{MOST_WEIGHT}."
+        )
+    return float(value)
+
+
+def _option(method: Method, name: str, value: Any) -> Any:
+    """One value of an option."""
+    return _checked(method, {name: value})[name]
+
+
+def _checked(method: Method, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Single values of options, with the defaults of the others."""
     fields = {field.name: field for field in method.fields()}
     try:
         return method.options(**given).model_dump()
@@ -48,7 +116,22 @@ def check_models(recipe: Recipe, method: Method) -> None:
         raise RecipeError(
             f'{method.name} takes no base: move "{recipe.base}" to the models, or leave it out.'
         )
-    count, most = len(recipe.models), method.max_models
+    for part in recipe.slices or [None]:
+        _check_count(len(recipe.models if part is None else part.sources), method)
+    _check_sources(recipe)
+    roles = [constituent.role for constituent in recipe.models]
+    if method.roles and (sorted(roles) != sorted(method.roles) or recipe.slices):
+        raise RecipeError(
+            f"{method.name} takes one model of each role {in_words(method.roles)}; the recipe "
+            f"has {'slices' if recipe.slices else in_words(roles)}."
+        )
+    for name in ("tokenizer", "chat_template"):
+        _check_donor(recipe, name, getattr(recipe, name), roles)
+
+
+def _check_count(count: int, method: Method) -> None:
+    """How many models a method takes."""
+    most = method.max_models
     if count < method.min_models or (most is not None and count > most):
         wanted = (
             str(method.min_models)
@@ -59,22 +142,14 @@ def check_models(recipe: Recipe, method: Method) -> None:
         )
         beside = " besides the base" if method.needs_base == "required" else ""
         raise RecipeError(f"{method.name} takes {wanted} model(s){beside}; the recipe has {count}.")
-    _check_sources(recipe)
-    roles = [constituent.role for constituent in recipe.models]
-    if method.roles and sorted(roles) != sorted(method.roles):
-        raise RecipeError(
-            f"{method.name} takes one model of each role {in_words(method.roles)}; the recipe "
-            f"has {in_words(roles)}."
-        )
-    for name in ("tokenizer", "chat_template"):
-        _check_donor(recipe, name, getattr(recipe, name), roles)
 
 
 def _check_donor(recipe: Recipe, name: str, policy: str, roles: Sequence[str]) -> None:
     """A tokenizer or template can only come from a model of the recipe."""
+    if name == "chat_template" and ("{{" in policy or "{%" in policy):
+        return  # a template's text
     allowed = ["auto", *recipe.references]
-    if name == "chat_template":
-        allowed.append("none")
+    allowed += ["none", *NAMED_TEMPLATES] if name == "chat_template" else ["union"]
     if recipe.base is not None:
         allowed.append("base")
     if "instruct" in roles:

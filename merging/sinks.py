@@ -22,6 +22,9 @@ class Sink(Protocol):
     def write(self, name: str, start: int, values: Tensor) -> None:
         """Put `values` `[n]` at flat position `start` of tensor `name`, in the output's dtype."""
 
+    def write_bytes(self, name: str, start: int, data: memoryview) -> None:
+        """The same for elements as bytes in memory, which the caller uses again afterwards."""
+
 
 class FolderSink:
     """Safetensors files of their final size, filled in place. Use as a context manager.
@@ -66,10 +69,13 @@ class FolderSink:
         """Put `values` `[n]` at flat position `start` of tensor `name`."""
         import torch
 
-        file, offset = self._places[name]
-        place = offset + start * ITEM_BYTES[self._tensors[name].dtype]
         data = values.cpu().contiguous().view(torch.uint8).numpy()
-        _write_all(file, data.data, place)
+        self.write_bytes(name, start, data.data)
+
+    def write_bytes(self, name: str, start: int, data: memoryview) -> None:
+        """Put elements as bytes at flat position `start` of tensor `name`."""
+        file, offset = self._places[name]
+        _write_all(file, data, offset + start * ITEM_BYTES[self._tensors[name].dtype])
 
     def __exit__(
         self,
@@ -97,6 +103,12 @@ class TensorSink:
     def write(self, name: str, start: int, values: Tensor) -> None:
         """Put `values` `[n]` at flat position `start` of tensor `name`."""
         self._flat[name][start : start + values.numel()].copy_(values)
+
+    def write_bytes(self, name: str, start: int, data: memoryview) -> None:
+        """Put elements as bytes at flat position `start` of tensor `name`."""
+        import torch
+
+        self.write(name, start, torch.frombuffer(data, dtype=self._flat[name].dtype))
 
 
 def _reserve(file: int, n_bytes: int) -> None:

@@ -1,4 +1,4 @@
-"""The one stream everything that merges uses: the steps of a program -> a sink, tensor by tensor."""
+"""The one stream everything that merges uses: a program's steps -> a sink, tensor by tensor."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def merge_tensors(
 def _on_cpu(
     sink: Sink, stop: threading.Event, chunk_elements: int | None, threads: int
 ) -> list[Callable[[], Work]]:
-    """A worker per thread; each computes with one thread: whole tensors side by side scale."""
+    """A worker per thread."""
     from merging.on_cpu import Buffers, merge_step
 
     def begin() -> Work:
@@ -100,10 +100,9 @@ def _side_by_side(
     """
     if len(workers) == 1:
         work = workers[0]()
-        with _one_torch_thread():
-            for step in steps:
-                work(step)
-                yield step
+        for step in steps:
+            work(step)
+            yield step
         return
     waiting = iter(steps)
     taking = threading.Lock()
@@ -127,16 +126,15 @@ def _side_by_side(
         finally:
             finished.put(None)
 
-    with _one_torch_thread():
-        pool = [threading.Thread(target=serve, args=(begin,), daemon=True) for begin in workers]
+    pool = [threading.Thread(target=serve, args=(begin,), daemon=True) for begin in workers]
+    for thread in pool:
+        thread.start()
+    try:
+        yield from _until_all_ended(finished, len(pool))
+    finally:
+        stop.set()
         for thread in pool:
-            thread.start()
-        try:
-            yield from _until_all_ended(finished, len(pool))
-        finally:
-            stop.set()
-            for thread in pool:
-                thread.join()
+            thread.join()
 
 
 def _until_all_ended(
@@ -150,20 +148,3 @@ def _until_all_ended(
             raise found
         else:
             yield found
-
-
-class _one_torch_thread:
-    """Torch's own threads inside chunks of a cache's size mostly wait for each other."""
-
-    def __enter__(self) -> None:
-        import sys
-
-        # a merge by kernels alone never imports torch
-        self._torch = sys.modules.get("torch")
-        self._before = 0 if self._torch is None else self._torch.get_num_threads()
-        if self._torch is not None:
-            self._torch.set_num_threads(1)
-
-    def __exit__(self, *_: object) -> None:
-        if self._torch is not None:
-            self._torch.set_num_threads(self._before)

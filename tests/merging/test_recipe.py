@@ -103,7 +103,7 @@ BAD: list[tuple[str, str, list[str]]] = [
     ("dtype: bfloat16", "seed: 1.5", ["seed must be a whole number"]),
     ("dtype: bfloat16", "seed: true", ["seed must be a whole number"]),
     ("dtype: bfloat16", "tokenizer: elsewhere", ["tokenizer", "elsewhere", "instruct"]),
-    ("dtype: bfloat16", "chat_template: chatml", ["chat_template", "none"]),
+    ("dtype: bfloat16", "chat_template: chatlm", ["chat_template", "none"]),
     ("dtype: bfloat16", "name: again", ['"name" appears twice', "line 8"]),
     ("weight: 1}", "weight: 1, weight: 2}", ['"weight" appears twice', "line 6"]),
     ("dtype: bfloat16", "x: &a [1]\ny: *a", ["alias", "line 9"]),
