@@ -11,7 +11,9 @@ from typing import Any
 
 from merging.errors import ModelError
 from merging.folder import read_json
+from merging.layers import with_layers
 from merging.parents import Parents
+from merging.program import output_layers
 from merging.tokenizers import special_tokens
 
 # what belongs to a tokenizer, in all its forms
@@ -73,6 +75,8 @@ def donor(parents: Parents, policy: str) -> str:
 def result_config(parents: Parents) -> dict[str, Any]:
     """The reference's config with what the merge changes: dtype, tied head, origin."""
     config: dict[str, Any] = json.loads(json.dumps(parents.reference.config))
+    if parents.recipe.slices:
+        config = with_layers(config, output_layers(parents))
     for key in ("_name_or_path", "auto_map", "quantization_config"):
         config.pop(key, None)
     if parents.recipe.dtype is not None:
