@@ -34,11 +34,22 @@ class Checkpoint:
     Reading is by `pread`, not by a memory map: the memory in use stays what was asked for, and a
     file that shrinks meanwhile is an error in words, not a crash. Use as a context manager.
 
+    Some models are more than a folder of safetensors: a LoRA adapter on its base, weights in 8-bit
+    floats with scales. `open` gives those as subclasses, and they are read in the same ways:
+
+    * `stored(name)` says how the finished values lie in a file; None when they are computed.
+    * `read_into` gives the stored bytes, of tensors that are stored.
+    * `values_into` gives the finished values as float32 in numpy, of every floating-point tensor.
+    * `read_flat` and `read` give either as a torch tensor: stored dtype, or float32 when computed.
+
+    A tensor's `TensorInfo.dtype` is what the model has it as, also where its values are computed.
+
     Attributes:
-        folder: where it lies.
+        folder: where its config and tokenizer lie.
         label: what the user calls it, for messages.
         config: the content of config.json.
         tensors: name -> TensorInfo, in a fixed natural order.
+        in_files: what the files hold; unlike `tensors` it never changes.
     """
 
     def __init__(
@@ -48,22 +59,44 @@ class Checkpoint:
         self.label = label
         self.config = config
         self.tensors = tensors
+        self.in_files = dict(tensors)
+        # tensors that are another one under a second name
+        self._aliases: dict[str, str] = {}
         self._files: dict[Path, int] = {}
         self._opening = threading.Lock()
 
     @classmethod
-    def open(cls, folder: str | Path, *, label: str | None = None) -> Checkpoint:
+    def open(
+        cls, folder: str | Path, *, label: str | None = None, base: Checkpoint | None = None
+    ) -> Checkpoint:
         """Read config and headers of a folder.
 
         Args:
-            folder: a Hugging Face model folder with safetensors.
+            folder: a Hugging Face model folder with safetensors, or a PEFT adapter's.
             label: what to call it in messages; the folder's name by default.
+            base: the opened base of an adapter; it belongs to the result then.
 
         Raises:
-            ModelError: no such folder, no weights, a damaged or missing shard.
+            ModelError: no such folder, no weights, a damaged or missing shard, an adapter that does
+                not fit its base or has none.
         """
+        from merging.formats import adapter_config, fp8, lora
+
         folder = Path(folder)
         label = label or folder.name
+        if adapter_config.is_adapter(folder):
+            if base is None:
+                raise ModelError(
+                    f"{label} is a LoRA adapter and its base is not known here. Give both as "
+                    "BASE+ADAPTER."
+                )
+            return lora.LoraCheckpoint.open_on(base, folder, label=label)
+        opened = cls._open_files(folder, label)
+        return fp8.Fp8Checkpoint(opened) if fp8.is_fp8(opened.tensors) else opened
+
+    @classmethod
+    def _open_files(cls, folder: Path, label: str) -> Checkpoint:
+        """The safetensors of a folder as they are."""
         tensors: dict[str, TensorInfo] = {}
         for file in weight_files(folder, label=label):
             for name, info in read_header(file).items():
@@ -117,35 +150,45 @@ class Checkpoint:
         """Give a tied model an output embedding of its own, equal to the input embedding."""
         if self.is_tied and self.head is not None:
             self.tensors[self.head[0]] = self.tensors[self.head[1]]
+            self._aliases[self.head[0]] = self.head[1]
+
+    @property
+    def parts(self) -> tuple[Checkpoint, ...]:
+        """The checkpoints of plain files that this one is made of."""
+        return (self,)
+
+    @property
+    def meaning(self) -> str:
+        """What besides the files' bytes decides the values; empty for plain files."""
+        return ""
+
+    def stored(self, name: str) -> str | None:
+        """The dtype in which the finished values lie in a file, or None: they are computed."""
+        return self.tensors[name].dtype
 
     def read(self, name: str) -> Tensor:
-        """A whole tensor in its stored dtype and shape."""
+        """A whole tensor in its shape; its dtype as `read_flat` says."""
         info = self.tensors[name]
         return self.read_flat(name, 0, info.n_elements).view(info.shape)
 
     def read_flat(self, name: str, start: int, stop: int) -> Tensor:
-        """Elements `start` to `stop` of the flattened tensor, `[stop - start]`, stored dtype.
+        """Elements `start` to `stop` of the flattened tensor, `[stop - start]`.
+
+        Returns:
+            In the stored dtype; float32 where the values are computed.
 
         Raises:
             ModelError: the file changed or cannot be read.
         """
         import torch
 
-        values = torch.empty(stop - start, dtype=torch_dtype(self.tensors[name].dtype))
-        if stop > start:
+        stored = self.stored(name)
+        values = torch.empty(stop - start, dtype=torch_dtype(stored or "F32"))
+        if stop > start and stored is None:
+            self.values_into(name, start, stop, values.numpy())
+        elif stop > start:
             self.read_into(name, start, stop, values.view(torch.uint8).numpy().data)
         return values
-
-    def stored(self, name: str) -> str | None:
-        """The dtype of a tensor's bytes; None where its values are computed (`values_into`)."""
-        return self.tensors[name].dtype
-
-    def values_into(self, name: str, start: int, stop: int, out: NDArray[np.float32]) -> None:
-        """Put the values of elements `start` to `stop` into `out` `[stop - start]`.
-
-        For tensors that are not stored; a plain checkpoint has none of them.
-        """
-        raise NotImplementedError(f"{name} is stored")
 
     def read_into(self, name: str, start: int, stop: int, buffer: memoryview) -> None:
         """Put the stored bytes of elements `start` to `stop` of the flattened tensor into `buffer`.
@@ -159,8 +202,33 @@ class Checkpoint:
         Raises:
             ModelError: the file changed or cannot be read.
         """
-        info = self.tensors[name]
+        self.read_file(self.tensors[name], start, buffer)
+
+    def read_file(self, info: TensorInfo, start: int, buffer: memoryview) -> None:
+        """As `read_into`, for a tensor given by where it lies."""
         self._pread(buffer, info.file, info.offset + start * ITEM_BYTES[info.dtype])
+
+    def values_into(self, name: str, start: int, stop: int, out: NDArray[np.float32]) -> None:
+        """Put the values of elements `start` to `stop` of the flattened tensor into `out`.
+
+        Args:
+            name: of a floating-point tensor.
+            start: first element.
+            stop: element behind the last.
+            out: `[stop - start]`, contiguous.
+
+        Raises:
+            ModelError: the file changed or cannot be read; what the values are computed from is
+                not finite.
+        """
+        import numpy
+
+        from merging.formats.widen import widen_into
+
+        dtype = self.tensors[name].dtype
+        stored = numpy.empty((stop - start) * ITEM_BYTES[dtype], numpy.uint8)
+        self.read_into(name, start, stop, stored.data)
+        widen_into(stored, dtype, out)
 
     def _pread(self, buffer: memoryview, file: Path, offset: int) -> None:
         try:

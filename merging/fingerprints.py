@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from merging.checkpoint import Checkpoint
-from merging.folder import weight_files
 from merging.stored import ITEM_BYTES
 
 # counts when the same weights get another fingerprint than before; part of every cache key
@@ -30,38 +29,61 @@ def fingerprint(
     *,
     cache: MutableMapping[str, str] | None = None,
     label: str | None = None,
+    base: Checkpoint | None = None,
 ) -> str:
-    """64 hex digits over names, dtypes, shapes and values of all tensors.
-
-    The same weights in one file or in many have the same fingerprint; it does not cover metadata,
-    config or tokenizer.
+    """Fingerprint of a folder; see `fingerprint_of`.
 
     Args:
         folder: a model's folder.
-        cache: a mapping that outlives the process; its keys come from path, size, time and inode of
-            the weight files, so a changed file is hashed again. Within a process results are
-            remembered anyway.
+        cache: as for `fingerprint_of`.
         label: what to call the model in messages.
+        base: the opened base of an adapter; it is closed.
 
     Raises:
         ModelError: the folder cannot be read.
     """
-    folder = Path(folder)
+    with Checkpoint.open(folder, label=label, base=base) as checkpoint:
+        return fingerprint_of(checkpoint, cache=cache)
+
+
+def fingerprint_of(checkpoint: Checkpoint, *, cache: MutableMapping[str, str] | None = None) -> str:
+    """64 hex digits over names, dtypes, shapes and values of all tensors in the files.
+
+    The same weights in one file or in many have the same fingerprint; it does not cover metadata,
+    config or tokenizer. Of an adapter it covers the base's weights, the adapter's, and what its
+    config says of how they are put together.
+
+    Args:
+        checkpoint: opened.
+        cache: a mapping that outlives the process; its keys come from path, size, time and inode of
+            the weight files, so a changed file is hashed again. Within a process results are
+            remembered anyway.
+
+    Raises:
+        ModelError: a file cannot be read.
+    """
+    found = [_of_files(part, cache) for part in checkpoint.parts]
+    if len(found) == 1 and not checkpoint.meaning:
+        return found[0]
+    return hashlib.sha256("\n".join([checkpoint.meaning, *found]).encode()).hexdigest()
+
+
+def _of_files(part: Checkpoint, cache: MutableMapping[str, str] | None) -> str:
+    """Fingerprint of plain files, remembered."""
     caches: list[MutableMapping[str, str]] = [_memory, *([] if cache is None else [cache])]
-    key = _stat_key(folder, label or folder.name)
+    key = _stat_key(part)
     found = next((one[key] for one in caches if key in one), None)
     if found is None:
-        with Checkpoint.open(folder, label=label) as checkpoint:
-            found = _content(checkpoint)
+        found = _content(part)
     for one in caches:
         one[key] = found
     return found
 
 
-def _stat_key(folder: Path, label: str) -> str:
+def _stat_key(part: Checkpoint) -> str:
     """Identity of the weight files without reading them."""
     parts = [f"version {FINGERPRINT_VERSION}"]
-    for file in weight_files(folder, label=label):
+    for file in sorted({info.file for info in part.in_files.values()}):
         stat = file.stat()
         parts.append(f"{file.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ino}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -73,7 +95,7 @@ def _content(checkpoint: Checkpoint) -> str:
     Tensors are hashed each on its own, in a few threads; reading and hashing release the
     interpreter.
     """
-    names = sorted(checkpoint.tensors)
+    names = sorted(checkpoint.in_files)
     buffers = threading.local()
 
     def digest(name: str) -> str:
@@ -85,7 +107,7 @@ def _content(checkpoint: Checkpoint) -> str:
         digests = list(pool.map(digest, names))
     whole = hashlib.sha256()
     for name, value in zip(names, digests, strict=True):
-        info = checkpoint.tensors[name]
+        info = checkpoint.in_files[name]
         whole.update(f"{name}\0{info.dtype}\0{info.shape}\0{value}\n".encode())
     return whole.hexdigest()
 
@@ -94,12 +116,13 @@ def _digest(checkpoint: Checkpoint, name: str, buffer: memoryview) -> str:
     """XXH3 (128 bits) of one tensor's stored bytes, read through `buffer`."""
     from xxhash import xxh3_128
 
-    item = ITEM_BYTES[checkpoint.tensors[name].dtype]
-    n_elements, step = checkpoint.tensors[name].n_elements, len(buffer) // item
+    info = checkpoint.in_files[name]
+    item = ITEM_BYTES[info.dtype]
+    step = len(buffer) // item
     hashed = xxh3_128()
-    for start in range(0, n_elements, step):
-        stop = min(start + step, n_elements)
+    for start in range(0, info.n_elements, step):
+        stop = min(start + step, info.n_elements)
         piece = buffer[: (stop - start) * item]
-        checkpoint.read_into(name, start, stop, piece)
+        checkpoint.read_file(info, start, piece)
         hashed.update(piece)
     return hashed.hexdigest()

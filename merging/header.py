@@ -13,6 +13,7 @@ from merging.wording import size
 
 # the format's own limit
 MAX_HEADER_BYTES = 100_000_000
+NOWHERE = -1  # offset of a tensor that is computed and lies in no file
 DAMAGED = "The file is damaged or incomplete: copy or download it again."
 
 
@@ -23,7 +24,7 @@ class TensorInfo(NamedTuple):
         dtype: as the format spells it, such as BF16.
         shape: its dimensions.
         file: the shard.
-        offset: of its first byte in the file.
+        offset: of its first byte in the file; NOWHERE where its values are computed.
     """
 
     dtype: str
