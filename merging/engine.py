@@ -17,7 +17,7 @@ from merging.card import model_card
 from merging.compatibility import check_parents
 from merging.devices import choose_devices
 from merging.errors import ModelError
-from merging.fingerprints import fingerprint
+from merging.fingerprints import fingerprint_of
 from merging.finish import write_companions
 from merging.parents import Parents, open_parents
 from merging.partial import partial_folder, refuse_existing
@@ -178,7 +178,7 @@ def pin(parents: Parents) -> Parents:
     Raises:
         ModelError: the recipe is pinned already, to other weights than these.
     """
-    found = {ref: fingerprint(one.folder, label=ref) for ref, one in parents.by_ref.items()}
+    found = {ref: fingerprint_of(one) for ref, one in parents.by_ref.items()}
     for ref, value in found.items():
         expected = parents.recipe.identity(ref)
         if expected not in (ref, value):
@@ -198,7 +198,7 @@ def _parameters(steps: Sequence[Step]) -> int:
 
 def _require_fit(parents: Parents) -> Iterator[Event]:
     """Warn of what looks odd, refuse what cannot be merged."""
-    for check in check_parents(parents.in_order):
+    for check in check_parents(parents.in_order, parents.vocabulary):
         if check.state == "bad":
             raise ModelError(f"{check.detail} {check.fix}".strip())
         if check.state == "warn":

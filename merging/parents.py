@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from merging.checkpoint import Checkpoint
 from merging.errors import RecipeError
+from merging.formats.bases import open_model
 from merging.recipe import Constituent, Recipe
+from merging.tokenizers.planning import vocabulary_of
+from merging.tokenizers.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,11 @@ class Parents:
         """Every parent once, the reference first."""
         return [self.reference, *(one for one in self.by_ref.values() if one is not self.reference)]
 
+    @functools.cached_property
+    def vocabulary(self) -> Vocabulary:
+        """Tokens and embedding rows of the result, and where each parent's rows lie."""
+        return vocabulary_of(self)
+
     def constituent(self, ref: str) -> Constituent:
         """The recipe's entry for a model; the first one where it has several."""
         return next(one for one in self.constituents if one.model == ref)
@@ -59,7 +68,8 @@ def open_parents(recipe: Recipe, folders: Mapping[str, Path]) -> Iterator[Parent
 
     Args:
         recipe: what to merge.
-        folders: reference -> folder, for every parent.
+        folders: reference -> folder, for every parent, and for the bases of adapters (see
+            `merging.formats.bases.base_wanted`).
 
     Raises:
         ModelError: a folder cannot be opened.
@@ -70,7 +80,7 @@ def open_parents(recipe: Recipe, folders: Mapping[str, Path]) -> Iterator[Parent
         for ref in recipe.references:
             if ref not in folders:
                 raise RecipeError(f'The recipe\'s model "{ref}" has not been found.')
-            by_ref[ref] = stack.enter_context(Checkpoint.open(folders[ref], label=ref))
+            by_ref[ref] = stack.enter_context(open_model(ref, folders, recipe_base=recipe.base))
         yield Parents(
             recipe=recipe,
             by_ref=by_ref,
