@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from merging.checkpoint import Checkpoint
+from merging.checks import Check
 from merging.folder import text_config
-from merging.tokenizers.vocabulary import check_tokenizers
+from merging.tokenizers.planning import plan_vocabulary
+from merging.tokenizers.vocabulary import Vocabulary
 from merging.wording import in_words
+
+__all__ = ["Check", "check_parents"]
 
 # two models of the same shapes that differ in one of these compute different functions
 SAME_FUNCTION = (
@@ -31,42 +34,28 @@ SHOULD_AGREE = (
 )
 
 
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at.
-
-    Attributes:
-        title: what, in two or three words.
-        state: "bad" stands in the way of the merge.
-        detail: what was found, one sentence.
-        fix: what to do; empty when nothing has to be done.
-    """
-
-    title: str
-    state: Literal["ok", "warn", "bad"]
-    detail: str
-    fix: str = ""
-
-
-def check_parents(parents: Sequence[Checkpoint]) -> list[Check]:
+def check_parents(
+    parents: Sequence[Checkpoint], vocabulary: Vocabulary | None = None
+) -> list[Check]:
     """All checks, the reference (base or config donor) being the first parent.
 
     Where some parents tie their output embedding and others do not, untie them before.
+
+    Args:
+        parents: opened.
+        vocabulary: the merge's; None for the one that comes about without any wish.
     """
+    if vocabulary is None:
+        vocabulary = plan_vocabulary({one.label: one for one in parents})
     checks: list[Check] = []
-    for examine in (
-        _architecture,
-        _plain_weights,
-        _tensors,
-        _vocabulary_rows,
-        _shapes,
-        _configs,
-        _dtypes,
-        _code,
-    ):
+    for examine in (_architecture, _plain_weights, _adapters, _tensors):
+        checks.extend(examine(parents))
+    checks.extend(check for check in vocabulary.checks if check.state == "bad")
+    checks.extend(_shapes(parents, vocabulary))
+    for examine in (_configs, _dtypes, _code):
         checks.extend(examine(parents))
     if all(check.state != "bad" for check in checks):
-        checks.extend(Check(*found) for found in check_tokenizers(parents))
+        checks.extend(vocabulary.checks)
     return checks
 
 
@@ -96,15 +85,42 @@ def _architecture(parents: Sequence[Checkpoint]) -> Iterator[Check]:
 
 def _plain_weights(parents: Sequence[Checkpoint]) -> Iterator[Check]:
     for one in parents:
-        quantised = "quantization_config" in one.config or any(
-            info.dtype.startswith("F8") for info in one.tensors.values()
-        )
-        if quantised:
+        method = _quantisation(one)
+        if method:
             yield Check(
                 "Weights",
                 "bad",
-                f"{one.label} is quantised.",
-                "Use the original model in bfloat16, float16 or float32.",
+                f"{one.label} is quantised ({method}).",
+                "Use the original model in bfloat16, float16, float32 or fp8.",
+            )
+
+
+def _quantisation(one: Checkpoint) -> str:
+    """How a model is quantised, in a word; empty when its weights are read as floats."""
+    for config in (one.config, text_config(one.config)):
+        declared = config.get("quantization_config")
+        if isinstance(declared, dict):
+            return str(declared.get("quant_method", "unknown"))
+    packed = (".qweight", ".qzeros", ".weight_packed", ".weight.absmax", ".weight.quant_map")
+    return "packed weights" if any(name.endswith(packed) for name in one.tensors) else ""
+
+
+def _adapters(parents: Sequence[Checkpoint]) -> Iterator[Check]:
+    """What each adapter is applied to, and whether it was trained on that."""
+    from merging.formats.lora import LoraCheckpoint
+
+    for one in parents:
+        if isinstance(one, LoraCheckpoint):
+            trained, base = one.adapter_config.base, one.base.label
+            same = trained is None or trained.rstrip("/").split("/")[-1].lower() == (
+                base.rstrip("/").split("/")[-1].lower()
+            )
+            yield Check(
+                "Adapter",
+                "ok" if same else "warn",
+                f"{one.label} is a LoRA of rank {one.adapter_config.rank}, applied to {base}."
+                + ("" if same else f" Its config says that it was trained on {trained}."),
+                "" if same else "That is right where both are the same model.",
             )
 
 
@@ -124,31 +140,15 @@ def _tensors(parents: Sequence[Checkpoint]) -> Iterator[Check]:
     yield Check("Tensors", "ok", f"All have the same {len(first.tensors)} tensors.")
 
 
-def _vocabulary_rows(parents: Sequence[Checkpoint]) -> Iterator[Check]:
-    rows = {}
-    for one in parents:
-        if one.head is not None:
-            rows[one.label] = one.tensors[one.head[1]].shape[:1]
-    if len(set(rows.values())) > 1:
-        counted = in_words(
-            [f"{label} has {shape[0] if shape else 1}" for label, shape in rows.items()], most=4
-        )
-        yield Check(
-            "Vocabulary",
-            "bad",
-            f"The embeddings differ in their rows: {counted}.",
-            "This version merges models of one vocabulary size: choose parents with as many rows "
-            "as the base.",
-        )
-
-
-def _shapes(parents: Sequence[Checkpoint]) -> Iterator[Check]:
+def _shapes(parents: Sequence[Checkpoint], vocabulary: Vocabulary) -> Iterator[Check]:
+    """Of tensors with a row per token those count that they have in the merge."""
     first = parents[0]
     for other in parents[1:]:
         differing = [
             name
-            for name, info in first.tensors.items()
-            if name in other.tensors and other.tensors[name].shape != info.shape
+            for name in first.tensors
+            if name in other.tensors
+            and vocabulary.shape(first, name) != vocabulary.shape(other, name)
         ]
         if differing:
             name = differing[0]

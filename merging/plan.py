@@ -62,7 +62,7 @@ def plan(
     """
     out = None if out is None else Path(out)
     with open_parents(recipe, folders) as parents:
-        checks = check_parents(parents.in_order)
+        checks = check_parents(parents.in_order, parents.vocabulary)
         checks.extend(_check_chat(parents))
         outputs, problems = _outputs(parents, checks)
         checks.extend(problems)

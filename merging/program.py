@@ -195,11 +195,14 @@ def _step(parents: Parents, tensor: _Tensor) -> Step:
     recipe = parents.recipe
     giver = parents.by_ref[tensor.sources[0].model.model] if tensor.part else parents.reference
     info = giver.tensors[tensor.like]
+    shape = parents.vocabulary.shape(giver, tensor.like)
     wanted = recipe.dtype and STORED_NAMES[recipe.dtype]
     base = None
     if parents.base is not None and tensor.base is not None:
-        base = _view(parents.base, tensor.base if tensor.part else tensor.name)
-    models = tuple(_view(parents.by_ref[one.model.model], one.name) for one in tensor.sources)
+        base = _view(parents, parents.base, tensor.base if tensor.part else tensor.name)
+    models = tuple(
+        _view(parents, parents.by_ref[one.model.model], one.name) for one in tensor.sources
+    )
     method = recipe.merge_method if info.is_float else None
     weights = tuple(_weight(one, tensor) for one in tensor.sources)
     options = _options(parents, tensor)
@@ -208,7 +211,7 @@ def _step(parents: Parents, tensor: _Tensor) -> Step:
         raise RecipeError(f"{tensor.name}: {problem}" if _varies(parents) else problem)
     return Step(
         name=tensor.name,
-        output=OutputTensor(wanted if wanted and info.is_float else info.dtype, info.shape),
+        output=OutputTensor(wanted if wanted and info.is_float else info.dtype, shape),
         method=method,
         options=options,
         base=base,
@@ -221,13 +224,13 @@ def _step(parents: Parents, tensor: _Tensor) -> Step:
     )
 
 
-def _view(parent: Checkpoint, name: str) -> View:
+def _view(parents: Parents, parent: Checkpoint, name: str) -> View:
     if name not in parent.tensors:
         raise ModelError(
             f"{parent.label} lacks {name}. Check that all parents were made from the same base and "
             "are complete."
         )
-    return TensorView(parent, name)
+    return parents.vocabulary.rows_view(parent, name) or TensorView(parent, name)
 
 
 def _weight(source: _Source, tensor: _Tensor) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from merging.tokenizers.vocabulary import read_vocabulary
+from merging.tokenizers.read import read_vocabulary
 
 KINDS = ("bos", "eos", "pad")
 
