@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,6 @@ from merging.checkpoint import Checkpoint
 from merging.errors import RecipeError
 from merging.formats.bases import open_model
 from merging.recipe import Constituent, Recipe
-from merging.tokenizers.planning import vocabulary_of
-from merging.tokenizers.vocabulary import Vocabulary
 from merging.tokenizers.planning import vocabulary_of
 from merging.tokenizers.vocabulary import Vocabulary
 
@@ -54,11 +51,6 @@ class Parents:
     def in_order(self) -> list[Checkpoint]:
         """Every parent once, the reference first."""
         return [self.reference, *(one for one in self.by_ref.values() if one is not self.reference)]
-
-    @functools.cached_property
-    def vocabulary(self) -> Vocabulary:
-        """Tokens and embedding rows of the result, and where each parent's rows lie."""
-        return vocabulary_of(self)
 
     @functools.cached_property
     def vocabulary(self) -> Vocabulary:
