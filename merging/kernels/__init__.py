@@ -1,0 +1,47 @@
+"""The merge methods on the CPU: compiled kernels over cache-sized blocks, without torch.
+
+`KERNELS[name]` has the `observe` and `merge` of a method. The torch function of the same name in
+`merging.methods` is the definition; a kernel gives the same float32 bits. Kernels run in one thread
+and leave the interpreter to others, so that whole tensors can be merged side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from merging.kernels.chunks import Kernel
+
+# module of each method; it is imported, and its kernels compiled, when the method is first used
+_MODULES = {
+    "linear": "linear",
+    "passthrough": "linear",
+    "task_arithmetic": "linear",
+    "instruction_residual": "linear",
+    "ties": "ties",
+    "dare_linear": "dare",
+    "dare_ties": "dare",
+}
+
+
+class _Kernels(Mapping[str, "Kernel"]):
+    """The kernels by the names of their methods."""
+
+    def __getitem__(self, name: str) -> Kernel:
+        kernel: Kernel = import_module(f"{__name__}.{_MODULES[name]}").KERNELS[name]
+        return kernel
+
+    def __contains__(self, name: object) -> bool:
+        # without the import that looking it up would take
+        return name in _MODULES
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_MODULES)
+
+    def __len__(self) -> int:
+        return len(_MODULES)
+
+
+KERNELS: Mapping[str, Kernel] = _Kernels()

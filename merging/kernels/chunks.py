@@ -1,0 +1,95 @@
+"""What a kernel is given: chunks of float32 rows, and a view of the whole tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# stands for "no base" in kernels, which have one type for it and a real one
+NOTHING: NDArray[np.float32] = np.empty(0, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The same consecutive elements of one tensor of every model; everything finite.
+
+    Attributes:
+        models: `[K, n]` float32, C-contiguous (a shorter chunk is the start of a flat buffer in
+            another shape, not a part of each row): the constituents' weights theta_i.
+        base: `[n]` float32, theta_0, or None when the recipe has none.
+        weights: K coefficients w_i.
+        keys: K keys of random draws (`merging.methods.draws.key_of`), 64 bits each.
+        start: flat index of the first element in the tensor.
+        row_length: size of the tensor's last dimension.
+        out: `[n]` float32, which `merge` fills; unused by `observe`.
+    """
+
+    models: NDArray[np.float32]
+    base: NDArray[np.float32] | None
+    weights: Sequence[float]
+    keys: Sequence[int]
+    start: int
+    row_length: int
+    out: NDArray[np.float32]
+
+    @property
+    def origin(self) -> NDArray[np.float32]:
+        """`[n]` float32, theta_0, or an empty array: how kernels take the base."""
+        return NOTHING if self.base is None else self.base
+
+    @property
+    def n_elements(self) -> int:
+        """Elements of the chunk (of one model)."""
+        return int(self.models.shape[1])
+
+
+class Whole(Protocol):
+    """A whole tensor for a statistics step: as many passes as it likes."""
+
+    @property
+    def n_elements(self) -> int:
+        """Elements of the tensor (of one model)."""
+
+    @property
+    def n_models(self) -> int:
+        """Constituents besides the base."""
+
+    @property
+    def row_length(self) -> int:
+        """Size of the last dimension."""
+
+    @property
+    def weights(self) -> Sequence[float]:
+        """K coefficients w_i."""
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The tensor from its first element to its last; whole rows for methods by rows.
+
+        A chunk's arrays may be those of the chunk before, filled anew.
+        """
+
+    def piece(self, start: int, stop: int) -> Chunk:
+        """Elements `start` to `stop`, anywhere, for samples; may be filled anew as `chunks`."""
+
+
+def nothing(whole: Whole, **options: Any) -> None:
+    """The statistics step of a method that needs none."""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A merge method on the CPU; it gives the float32 bits of the method's torch function.
+
+    Attributes:
+        merge: `(chunk, statistics, **options) -> None`, fills `chunk.out`.
+        observe: `(whole, **options) -> statistics`, what the method's own statistics step returns.
+    """
+
+    merge: Callable[..., None]
+    observe: Callable[..., Any] = nothing

@@ -1,0 +1,221 @@
+"""Exact selection of the k-th largest magnitude of a tensor, without sorting, in one pass.
+
+A sample of the tensor gives two magnitudes between which the k-th largest must lie but for bad
+luck. One pass over the tensor counts what is above them, and collects what is strictly between. The
+ends are counted apart: differences of bfloat16 numbers take few values, and mostly the one that is
+sought is both ends. Where the luck was bad, two histograms of the bits find it (as
+`merging.methods.selection` does, which is the definition).
+
+The bits of a non-negative float32 order like the number itself, so all of this is done on int32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from merging.kernels.chunks import Chunk, Whole
+from merging.kernels.counting import collect_between, count_lower, count_upper, magnitude_bits
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# tensors up to this size are collected whole and selected from
+SMALL = 1 << 16
+# a sample's pieces lie apart, as neighbours resemble each other; a piece is one read of a file
+PIECES = 64
+PIECE = 1024
+# standard deviations from the sample's estimate to the ends; a miss costs two more passes
+DEVIATIONS = 5
+BELOW_ALL = -1
+ABOVE_ALL = (1 << 31) - 1
+HALF = 16
+BINS = 1 << HALF
+
+# the vectors whose magnitudes are sought, part by part: number of the vector, a model's values, and
+# the base's or an empty array
+Parts = Iterable["tuple[int, NDArray[np.float32], NDArray[np.float32]]"]
+
+
+@dataclass
+class Search:
+    """One rank of one vector.
+
+    Attributes:
+        rank: 1 for the largest.
+        low, high: bits of the magnitudes between which it should be.
+        above, at_high, between, at_low: how many magnitudes there are in each place.
+        collected: what is strictly between; the first `between` numbers of it.
+        found: bits of the answer, once it is known.
+    """
+
+    rank: int
+    low: int = BELOW_ALL
+    high: int = ABOVE_ALL
+    above: int = 0
+    at_high: int = 0
+    between: int = 0
+    at_low: int = 0
+    collected: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
+    found: int | None = None
+
+    def count(self, values: NDArray[np.float32], base: NDArray[np.float32]) -> None:
+        """Count a part of the vector."""
+        counts = collect_between(values, base, self.low, self.high, self.collected, self.between)
+        self.above += counts[0]
+        self.at_high += counts[1]
+        self.between += counts[2]
+        self.at_low += counts[3]
+
+    def finish(self) -> None:
+        """Find the answer in the counts and what was collected, if it is there."""
+        rank = self.rank - self.above
+        if rank <= 0:
+            return
+        if rank <= self.at_high:
+            self.found = self.high
+            return
+        rank -= self.at_high
+        if rank <= self.between:
+            if self.between <= self.collected.size:
+                self.found = _select(self.collected[: self.between], rank)
+        elif rank <= self.between + self.at_low:
+            self.found = self.low
+
+
+def kth_largest_magnitudes(whole: Whole, ranks: Sequence[Sequence[int]]) -> list[list[float]]:
+    """Magnitudes by rank in every task vector of a tensor, exact.
+
+    Args:
+        whole: the tensor; read once but for a sample, and twice more when that was misleading.
+        ranks: for each model the ranks that are sought, 1 for the largest; none for none.
+
+    Returns:
+        For each model the magnitude at every one of its ranks.
+    """
+
+    def deltas(chunk: Chunk) -> Parts:
+        return [(k, chunk.models[k], chunk.origin) for k, wanted in enumerate(ranks) if wanted]
+
+    return kth_largest(whole, ranks, deltas)
+
+
+def kth_largest(
+    whole: Whole, ranks: Sequence[Sequence[int]], vectors: Callable[[Chunk], Parts]
+) -> list[list[float]]:
+    """As `kth_largest_magnitudes`, for the vectors that `vectors` makes of a chunk."""
+    searches = [[Search(rank) for rank in wanted] for wanted in ranks]
+    if any(searches):
+        _bracket(whole, searches, vectors)
+        for vector, values, base in _parts(whole, vectors):
+            for search in searches[vector]:
+                search.count(values, base)
+        for search in _all(searches):
+            search.finish()
+        if any(search.found is None for search in _all(searches)):
+            _by_histograms(whole, searches, vectors)
+    return [[_number(search.found) for search in wanted] for wanted in searches]
+
+
+def sample_spans(n_elements: int) -> Iterator[tuple[int, int]]:
+    """(start, stop) of the pieces of a sample: one at a place of its own in each equal part."""
+    for piece in range(PIECES):
+        first = piece * n_elements // PIECES
+        room = (piece + 1) * n_elements // PIECES - first - PIECE
+        # multiples of the golden ratio fall evenly, and into step with no row length
+        start = first + int(piece * 0.6180339887498949 % 1.0 * (room + 1))
+        yield start, start + PIECE
+
+
+def _bracket(
+    whole: Whole, searches: Sequence[Sequence[Search]], vectors: Callable[[Chunk], Parts]
+) -> None:
+    """Set the ends of every search, and make room for what will be between them."""
+    n = whole.n_elements
+    if n <= max(SMALL, PIECES * PIECE):
+        for search in _all(searches):
+            search.collected = np.empty(n, dtype=np.int32)
+        return
+    samples: list[NDArray[np.int32]] = [np.empty((PIECES, PIECE), dtype=np.int32) for _ in searches]
+    for piece, (start, stop) in enumerate(sample_spans(n)):
+        for vector, values, base in vectors(whole.piece(start, stop)):
+            magnitude_bits(values, base, samples[vector][piece])
+    for sample, wanted in zip(samples, searches, strict=True):
+        if not wanted:
+            continue
+        ordered = np.sort(sample, axis=None)
+        for search in wanted:
+            search.low, search.high = _ends(sample, ordered, search.rank / n)
+            search.collected = np.empty(n // 16, dtype=np.int32)
+
+
+def _ends(sample: NDArray[np.int32], ordered: NDArray[np.int32], share: float) -> tuple[int, int]:
+    """Two magnitudes that have the one above which lies `share` of the tensor between them.
+
+    The estimate's deviation is that of independent draws, or that between the pieces where it is
+    larger: rows of a matrix differ in size.
+    """
+    size = ordered.size
+    place = size - share * size
+    estimate = ordered[min(int(place), size - 1)]
+    by_piece = (sample >= estimate).mean(axis=1)
+    deviation = max((share * (1 - share) / size) ** 0.5, float(by_piece.std()) / PIECES**0.5)
+    margin = DEVIATIONS * deviation * size + 2
+    low, high = int(place - margin), int(place + margin) + 1
+    return (
+        int(ordered[low]) if low >= 0 else BELOW_ALL,
+        int(ordered[high]) if high < size else ABOVE_ALL,
+    )
+
+
+def _by_histograms(
+    whole: Whole, searches: Sequence[Sequence[Search]], vectors: Callable[[Chunk], Parts]
+) -> None:
+    """Find what is still missing by its upper 16 bits, then by its lower ones."""
+    missing = [[search for search in wanted if search.found is None] for wanted in searches]
+    upper = [np.zeros(BINS, dtype=np.int64) for _ in missing]
+    for vector, values, base in _parts(whole, vectors):
+        if missing[vector]:
+            count_upper(values, base, upper[vector])
+    lower: list[list[tuple[Search, int, int, NDArray[np.int64]]]] = []
+    for counts, wanted in zip(upper, missing, strict=True):
+        lower.append([])
+        for search in wanted:
+            upper_bits, rank = _place(counts, search.rank)
+            lower[-1].append((search, upper_bits, rank, np.zeros(BINS, dtype=np.int64)))
+    for vector, values, base in _parts(whole, vectors):
+        for _, upper_bits, _, counts in lower[vector]:
+            count_lower(values, base, upper_bits, counts)
+    for search, upper_bits, rank, counts in (one for each in lower for one in each):
+        search.found = upper_bits << HALF | _place(counts, rank)[0]
+
+
+def _place(counts: NDArray[np.int64], rank: int) -> tuple[int, int]:
+    """The bin that holds the `rank`-th largest, and its rank within that bin (from 1)."""
+    above = np.cumsum(counts[::-1])
+    place = int(np.searchsorted(above, rank))
+    before = int(above[place - 1]) if place else 0
+    return BINS - 1 - place, rank - before
+
+
+def _select(values: NDArray[np.int32], rank: int) -> int:
+    """The `rank`-th largest of the values, which are put into another order."""
+    place = values.size - rank
+    values.partition(place)
+    return int(values[place])
+
+
+def _number(bits: int | None) -> float:
+    """The float32 of these bits."""
+    return float(np.array(bits, dtype=np.int32).view(np.float32))
+
+
+def _parts(whole: Whole, vectors: Callable[[Chunk], Parts]) -> Parts:
+    return (part for chunk in whole.chunks() for part in vectors(chunk))
+
+
+def _all(searches: Sequence[Sequence[Search]]) -> Iterator[Search]:
+    return (search for wanted in searches for search in wanted)

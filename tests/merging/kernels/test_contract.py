@@ -1,0 +1,142 @@
+"""Every kernel against the torch function of its method, to the bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from merging.kernels import KERNELS
+from merging.methods import METHODS
+from tests.merging.kernels.reference import Tensors, by_kernel, by_method, experts, same_bits
+
+NAMES = sorted(KERNELS)
+# options beside the defaults that take another way through a method
+VARIANTS: dict[str, list[dict[str, Any]]] = {
+    "linear": [{"normalize": False}],
+    "passthrough": [{"scale": 0.3}, {"scale": 0.0}],
+    "task_arithmetic": [{"scale": 0.7}, {"scale": 0.0}],
+    "instruction_residual": [{"alpha": 0.3}, {"expert_scale": 0.6}, {"expert_scale": 0.0}],
+    "ties": [{"density": 1.0}, {"density": 0.01, "scale": 1.3}, {"density": 0.5}],
+    "dare_linear": [{"density": 0.1, "scale": 0.7}, {"density": 1.0}, {"rescale": "none"}],
+    "dare_ties": [{"density": 0.1, "scale": 0.7}, {"density": 1.0}, {"rescale": "none"}],
+}
+ELECTIONS = [
+    {"election_weights": votes, "normalize": divides}
+    for votes in (False, True)
+    for divides in (False, True)
+]
+
+
+def counts(name: str) -> list[int]:
+    """Numbers of models to try."""
+    method = METHODS[name]
+    return [k for k in (1, 2, 3, 4) if method.min_models <= k <= (method.max_models or 4)]
+
+
+def variants(name: str) -> list[dict[str, Any]]:
+    ways = [{}, *VARIANTS[name]]
+    if "election_weights" in METHODS[name].options.model_fields:
+        ways = [{**way, **how} for way in ways for how in ELECTIONS]
+    return ways
+
+
+def tensors_for(
+    name: str,
+    shape: int | tuple[int, ...],
+    count: int,
+    weights: list[float] | None = None,
+    **how: Any,
+) -> Tensors:
+    method = METHODS[name]
+    chunk = how.pop("chunk", 1 << 16)
+    base, models = experts(shape, count, **how)
+    return Tensors(
+        None if method.needs_base == "forbidden" else base,
+        models,
+        weights,
+        chunk=chunk,
+        by_rows=method.by_rows,
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("coarse", [True, False], ids=["bfloat16", "float32"])
+def test_bits_are_those_of_the_method(name: str, coarse: bool) -> None:
+    for count in counts(name):
+        for way in variants(name):
+            tensors = tensors_for(name, (37, 130), count, seed=count, coarse=coarse, chunk=1000)
+            assert same_bits(by_kernel(name, tensors, **way), by_method(name, tensors, **way)), way
+
+
+WEIGHTS = [[0.3, -0.7, 1.1, 0.0], [0.0, 0.5, 0.25, 2.0], [-1.0, -0.1, -2.0, -0.3], [1 / 3] * 4]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if METHODS[name].uses_weights])
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_bits_with_all_kinds_of_weights(name: str, weights: list[float]) -> None:
+    for count in counts(name):
+        if abs(sum(weights[:count])) < 1e-8:
+            continue
+        for way in variants(name):
+            tensors = tensors_for(name, 5000, count, weights[:count], seed=count)
+            assert same_bits(by_kernel(name, tensors, **way), by_method(name, tensors, **way)), way
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bits_of_a_large_tensor(name: str) -> None:
+    tensors = tensors_for(name, (300, 1000), max(counts(name)), seed=9)
+    assert same_bits(by_kernel(name, tensors), by_method(name, tensors))
+
+
+SMALL = st.sampled_from([0.0, -0.0, 1.0, -1.0, 0.5, 1.0078125, 1e-20, -3.0]) | st.floats(
+    -4, 4, width=16
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(data=st.data())
+@pytest.mark.parametrize("name", NAMES)
+def test_bits_of_any_numbers(name: str, data: st.DataObject) -> None:
+    """Zeros of both signs, equal magnitudes, cancelling changes, any weights and chunks."""
+    count = data.draw(st.sampled_from(counts(name)))
+    rows = data.draw(st.integers(1, 4))
+    columns = data.draw(st.integers(1, 9))
+
+    def values() -> np.ndarray[Any, Any]:
+        flat = data.draw(st.lists(SMALL, min_size=rows * columns, max_size=rows * columns))
+        return np.array(flat, np.float32).reshape(rows, columns)
+
+    weight = st.sampled_from([1.0, 0.5, 0.0, -0.5]) | st.floats(-2, 2)
+    weights = data.draw(st.lists(weight, min_size=count, max_size=count))
+    if METHODS[name].check and METHODS[name].options.model_fields.get("normalize"):
+        weights[0] += 1.0 if abs(sum(weights)) < 1e-3 else 0.0
+    base = None if METHODS[name].needs_base == "forbidden" else values()
+    tensors = Tensors(
+        base,
+        [values() for _ in range(count)],
+        weights,
+        chunk=data.draw(st.integers(1, 40)),
+        by_rows=METHODS[name].by_rows,
+    )
+    way = data.draw(st.sampled_from(variants(name)))
+    assert same_bits(by_kernel(name, tensors, **way), by_method(name, tensors, **way))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_chunks_do_not_matter(name: str) -> None:
+    base, models = experts((331, 233), max(counts(name)), seed=4)
+    base_or_none = None if METHODS[name].needs_base == "forbidden" else base
+    for way in variants(name):
+        merged = [
+            by_kernel(
+                name,
+                Tensors(base_or_none, models, chunk=chunk, by_rows=METHODS[name].by_rows),
+                **way,
+            )
+            for chunk in (1 << 20, 1 << 14, 5003)
+        ]
+        assert same_bits(merged[0], merged[1]) and same_bits(merged[0], merged[2])
