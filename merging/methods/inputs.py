@@ -25,6 +25,7 @@ class Inputs:
         row_length: size of the tensor's last dimension. For methods that ask for it a chunk
             consists of whole rows.
         shape: the tensor's shape. For methods that ask for it the chunk is the whole tensor.
+        name: of the tensor.
         statistics: what `Method.observe` returned for the whole tensor.
     """
 
@@ -35,6 +36,12 @@ class Inputs:
     row_length: int = 1
     statistics: Any = None
     shape: tuple[int, ...] = ()
+    name: str = ""
+
+    @property
+    def start(self) -> int:
+        """Place of the first element in the tensor."""
+        return self.draws.start
 
     @property
     def base(self) -> Tensor:

@@ -22,6 +22,7 @@ names, what it takes; its keyword-only parameters are its options:
 | `draws` | `Draws`: random numbers by (model, element) |
 | `row_length` | size of the last dimension; chunks and blocks then are whole rows |
 | `shape` | the tensor's shape; the only chunk and the only block then is the whole tensor |
+| `start` | place of the chunk's first element in the tensor |
 | `statistics` | what the method's statistics step found out about the whole tensor |
 
 A numeric option that every constituent may have a value of its own for is annotated `PerModel` in
@@ -65,6 +66,7 @@ INPUT_NAMES = frozenset(
         "draws",
         "row_length",
         "shape",
+        "start",
         "statistics",
     }
 )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 HALF = 16
 BINS = 1 << HALF
+TOP_BIT = 1 << 31
 
 
 def kth_largest_magnitude(whole: WholeTensor, ranks: Sequence[int]) -> list[float]:
@@ -34,7 +35,10 @@ def kth_largest_magnitude(whole: WholeTensor, ranks: Sequence[int]) -> list[floa
 
 
 def kth_largest(
-    passes: Callable[[], Iterable[Sequence[Tensor]]], ranks: Sequence[Sequence[int]]
+    passes: Callable[[], Iterable[Sequence[Tensor]]],
+    ranks: Sequence[Sequence[int]],
+    *,
+    signed: bool = False,
 ) -> list[list[float]]:
     """Magnitudes by rank in each of several tensors that are given block by block, exact.
 
@@ -44,13 +48,15 @@ def kth_largest(
         passes: starts a pass over the blocks; a block is one `[n]` float32 per tensor. Called
             twice.
         ranks: for each tensor, 1 for the largest, up to the number of elements.
+        signed: order the numbers themselves and not their magnitudes.
 
     Returns:
-        For each tensor the magnitude at every one of its ranks.
+        For each tensor what is at every one of its ranks.
     """
+    bits_of = _signed_bits if signed else _bits
     upper: list[Tensor] = []
     for block in passes():
-        found = [_histogram(_bits(values) >> HALF) for values in block]
+        found = [_histogram(bits_of(values) >> HALF) for values in block]
         upper = [old + new for old, new in zip(upper, found, strict=True)] if upper else found
     places = [
         [_find(counts, rank) for rank in wanted]
@@ -62,11 +68,11 @@ def kth_largest(
     ]
     for block in passes():
         for counted, values in zip(lower, block, strict=True):
-            bits = _bits(values)
+            bits = bits_of(values)
             for bin_, counts in counted.items():
                 counts += _histogram(bits[bits >> HALF == bin_] & (BINS - 1))
     return [
-        [_number(bin_, _find(counted[bin_], rank)[0]) for bin_, rank in wanted]
+        [_number(bin_ << HALF | _find(counted[bin_], rank)[0], signed) for bin_, rank in wanted]
         for wanted, counted in zip(places, lower, strict=True)
     ]
 
@@ -80,23 +86,33 @@ def keep_from(delta: Tensor, threshold: float) -> Tensor:
     return hardshrink(delta, float(np.nextafter(np.float32(threshold), np.float32(0))))
 
 
-def _number(upper: int, lower: int) -> float:
-    """The float32 of which these are the upper and lower 16 bits."""
+def _number(bits: int, signed: bool) -> float:
+    """The float32 that has these bits in `_bits` or `_signed_bits`."""
     import numpy as np
 
-    pattern = np.array([upper << HALF | lower], dtype=np.uint32)
-    return float(pattern.view(np.float32)[0])
+    if signed:
+        bits = bits ^ TOP_BIT if bits & TOP_BIT else ~bits & (2 * TOP_BIT - 1)
+    return float(np.array([bits], dtype=np.uint32).view(np.float32)[0])
 
 
-def _bits(delta: Tensor) -> Tensor:
-    """The bit patterns of abs(delta), `[n]` int32, on its device."""
+def _bits(values: Tensor) -> Tensor:
+    """`[n]` int32, on their device: bit patterns of the magnitudes, which order as those do."""
     import torch
 
-    return delta.abs().view(torch.int32)
+    return values.abs().view(torch.int32)
+
+
+def _signed_bits(values: Tensor) -> Tensor:
+    """`[n]` int64 from 0 to 2^32 - 1, which order as the numbers themselves do."""
+    import torch
+
+    # adding zero leaves one of the two zeros
+    bits = (values + 0.0).view(torch.int32).long()
+    return torch.where(bits < 0, -1 - bits, bits + TOP_BIT)
 
 
 def _histogram(values: Tensor) -> Tensor:
-    """`[BINS]` int64: how often each of 0 to 65535 occurs among values `[n]` int32."""
+    """`[BINS]` int64: how often each of 0 to 65535 occurs among whole numbers `[n]`."""
     import torch
 
     return torch.bincount(values, minlength=BINS)

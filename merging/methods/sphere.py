@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from merging.methods.angles import arc, cosine_of
+from merging.methods.angles import NEARLY_ZERO
 from merging.methods.registry import merge_method
 from merging.methods.sums import gram, weighted
 
@@ -21,11 +21,9 @@ if TYPE_CHECKING:
 
     from merging.methods.inputs import WholeTensor
 
-# below this a sine, a step, or the length of a mean of unit vectors is taken for zero
-NEARLY_ZERO = 1e-8
 
-
-def _must_not_cancel(weights: Sequence[float], *, normalize: bool = True, **_: Any) -> str | None:
+def must_not_cancel(weights: Sequence[float], *, normalize: bool = True, **_: Any) -> str | None:
+    """A sentence for weights whose sum, by which a method divides, is zero."""
     if not normalize or abs(sum(weights)) >= NEARLY_ZERO:
         return None
     return (
@@ -40,7 +38,7 @@ def _must_be_positive(weights: Sequence[float], **_: Any) -> str | None:
     return "The Karcher mean needs weights of 0 or more, at least one of them above 0."
 
 
-def _products(whole: WholeTensor) -> tuple[list[list[float]], Sequence[float]]:
+def products_and_weights(whole: WholeTensor) -> tuple[list[list[float]], Sequence[float]]:
     """K x K scalar products of the vectors, and the weights w_i."""
     weights: list[Sequence[float]] = []
 
@@ -52,19 +50,9 @@ def _products(whole: WholeTensor) -> tuple[list[list[float]], Sequence[float]]:
     return gram(vectors()), (weights or [()])[0]
 
 
-def _two_factors(whole: WholeTensor) -> Sequence[float]:
-    """NuSLERP's factors of the two vectors."""
-    products, weights = _products(whole)
-    t = weights[1] / (weights[0] + weights[1])
-    cosine = cosine_of(products, 0, 1, of_zero=1.0)
-    if math.sin(math.acos(cosine)) < NEARLY_ZERO:
-        return 1 - t, t
-    return arc(cosine, t)
-
-
 def _mean_factors(whole: WholeTensor, *, normalize: bool) -> Sequence[float]:
     """Multi-SLERP's factors: the mean direction, times the mean length."""
-    products, weights = _products(whole)
+    products, weights = products_and_weights(whole)
     if normalize:
         weights = [weight / sum(weights) for weight in weights]
     lengths = [math.sqrt(row[i]) for i, row in enumerate(products)]
@@ -81,7 +69,7 @@ def _mean_factors(whole: WholeTensor, *, normalize: bool) -> Sequence[float]:
 
 def _karcher_factors(whole: WholeTensor, *, max_iter: int) -> Sequence[float]:
     """The Karcher mean of the unit vectors as a sum of them, times the mean length."""
-    products, weights = _products(whole)
+    products, weights = products_and_weights(whole)
     shares = [weight / sum(weights) for weight in weights]
     lengths = [math.sqrt(row[i]) for i, row in enumerate(products)]
     used = [i for i, length in enumerate(lengths) if length > 0 and shares[i] > 0]
@@ -141,7 +129,7 @@ def _quadratic(products: Sequence[Sequence[float]], factors: Sequence[float]) ->
     )
 
 
-def _placed(
+def placed(
     base_or_none: Tensor | None, vectors: Sequence[Tensor], factors: Sequence[float]
 ) -> Tensor:
     """`[n]` float32: the sum of the vectors, on top of the base when there is one."""
@@ -151,26 +139,8 @@ def _placed(
     return merged
 
 
-@merge_method(title="NuSLERP", models=(2, 2), statistics=_two_factors, check=_must_not_cancel)
-def nuslerp(
-    base_or_none: Tensor | None,  # [n] float32, weights of the base theta_0, or None
-    vectors: Sequence[Tensor],  # 2 x [n] float32, task vectors with a base, else weights
-    weights: Sequence[float],  # 2 coefficients w_i
-    statistics: Sequence[float],  # the two factors, the same for the whole tensor
-) -> Tensor:  # [n] float32, weights of the merge
-    """Interpolate two models on the sphere by their weights; with a base, their task vectors.
-
-    When to use: as SLERP, where you want to give weights, or two task vectors instead of models.
-
-    Formula: v_i = theta_i, or theta_i - theta_0 with a base; t = w_2 / (w_1 + w_2); theta_0 +
-    sin((1-t) a)/sin(a) v_1 + sin(t a)/sin(a) v_2 with a the angle between the flattened v_i; a
-    linear interpolation where abs(sin a) < 1e-8. mergekit's nuslerp with its nuslerp_flatten.
-    """
-    return _placed(base_or_none, vectors, statistics)
-
-
 @merge_method(
-    title="Multi-SLERP", models=(2, None), statistics=_mean_factors, check=_must_not_cancel
+    title="Multi-SLERP", models=(2, None), statistics=_mean_factors, check=must_not_cancel
 )
 def multislerp(
     base_or_none: Tensor | None,  # [n] float32, weights of the base theta_0, or None
@@ -194,7 +164,7 @@ def multislerp(
     w_i |v_i|) m with m the direction of sum_i w_i u_i. It is mergekit's multislerp: its average in
     the tangent space at m is always zero, which leaves m. Where the u_i cancel: sum_i w_i v_i.
     """
-    return _placed(base_or_none, vectors, statistics)
+    return placed(base_or_none, vectors, statistics)
 
 
 @merge_method(

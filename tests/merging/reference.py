@@ -259,6 +259,157 @@ def passthrough(base: Array | None, models: Sequence[Array], weights: Sequence[f
     return models[0]
 
 
+def differences(base: Array, models: Sequence[Array]) -> list[Array]:
+    """Task vectors as float32 has them."""
+    return [(m.astype(np.float32) - base.astype(np.float32)).astype(np.float64) for m in models]
+
+
+def arcee_fusion(
+    base: Array, models: Sequence[Array], weights: Sequence[float], fence: float = 1.5
+) -> Array:
+    (delta,) = differences(base, models)
+    importance = np.empty(base.shape)
+    for place in np.ndindex(base.shape[:-1]):
+        p, q = (np.exp(x - x.max()) for x in (models[0][place], base[place]))
+        p, q = p / p.sum() + 1e-8, q / q.sum() + 1e-8
+        importance[place] = np.abs(delta[place]) * max(0.0, float(np.sum(p * np.log(p / q))))
+    if not base.shape:
+        return models[0]
+    importance = importance.astype(np.float32).astype(np.float64)
+    ordered = np.sort(importance.ravel())
+    q1, q2, q3 = (ordered[int(share * (ordered.size - 1))] for share in (0.25, 0.5, 0.75))
+    return np.where(importance >= q2 + fence * (q3 - q1), models[0], base)
+
+
+def matrices(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    return list(np.ndindex(shape[:-2]))
+
+
+def polar(matrix: Array) -> Array:
+    """The nearest matrix with orthonormal columns, on the space that the columns span."""
+    u, s, vt = np.linalg.svd(matrix, full_matrices=False)
+    used = s > 1e-6 * s[0] if s[0] > 0 else np.zeros(s.size, dtype=bool)
+    return u[:, used] @ vt[used]
+
+
+def tsv_m(
+    base: Array,
+    models: Sequence[Array],
+    weights: Sequence[float],
+    share: float = 1.0,
+    scale: float = 1.0,
+) -> Array:
+    deltas = differences(base, models)
+    if base.ndim < 2:
+        return base + scale * sum(w * d for w, d in zip(weights, deltas, strict=True)) / len(deltas)
+    merged = np.empty(base.shape)
+    k = max(1, int(share * min(base.shape[-2:]) / len(deltas)))
+    for place in matrices(base.shape):
+        left, middle, right = [], [], []
+        for weight, delta in zip(weights, deltas, strict=True):
+            u, s, vt = np.linalg.svd(delta[place], full_matrices=False)
+            real = (s > 1e-6 * s[0])[:k]
+            left.append(u[:, :k] * real)
+            middle.append(weight * s[:k] * real)
+            right.append(vt[:k].T * real)
+        merged[place] = (
+            polar(np.hstack(left)) @ np.diag(np.hstack(middle)) @ polar(np.hstack(right)).T
+        )
+    return base + scale * merged
+
+
+def iso_c(
+    base: Array, models: Sequence[Array], weights: Sequence[float], scale: float = 1.0
+) -> Array:
+    total = sum(w * d for w, d in zip(weights, differences(base, models), strict=True))
+    if base.ndim < 2:
+        return base + scale * total / len(models)
+    merged = np.empty(base.shape)
+    for place in matrices(base.shape):
+        _, s, _ = np.linalg.svd(total[place], full_matrices=False)
+        merged[place] = np.mean(s) * polar(total[place])
+    return base + scale * merged
+
+
+def pcb(
+    base: Array,
+    models: Sequence[Array],
+    weights: Sequence[float],
+    density: float = 0.1,
+    scale: float = 1.0,
+) -> Array:
+    deltas = np.stack(differences(base, models)).reshape(len(models), -1)
+    count, n = deltas.shape
+    total, divisor = np.zeros(n), np.zeros(n)
+    for delta, weight in zip(deltas, weights, strict=True):
+        ordered, cut = np.sort(np.abs(delta)), int(n * 0.0001)
+        low, high = ordered[cut], ordered[n - 1 - cut]
+        size = np.clip(np.abs(delta), low, high)
+        norm = (size - low) / (high - low) if high > low else np.zeros(n)
+        balance = np.exp(count * norm**2) * np.tanh(delta * deltas.sum(axis=0))
+        balance = balance.astype(np.float32).astype(np.float64)
+        dropped = np.sort(balance)[min(int(n * (1 - density)), n - 1)]
+        best = balance.max()
+        if best > dropped:
+            score = np.clip((balance - dropped) / (best - dropped), 0, 1)
+        else:
+            score = np.where(balance == best, 1.0 if best > 0 else 0.0, 0.0)
+        total += score * weight * np.sign(delta) * size
+        divisor += score
+    merged = np.divide(total, divisor, out=np.zeros(n), where=divisor > 1e-12)
+    return base + scale * merged.reshape(base.shape)
+
+
+def widen(
+    base: Array,
+    models: Sequence[Array],
+    weights: Sequence[float],
+    ratio: float = 1.0,
+    calibration: float = 1.0,
+    embedding: bool = False,
+) -> Array:
+    deltas = differences(base, models)
+
+    def scored(importance: Array) -> Array:
+        powers = np.exp(importance)
+        scores = powers / powers.sum(axis=0)
+        above = importance > ratio * importance.mean(axis=1, keepdims=True)
+        return np.where(above, calibration, scores)
+
+    if base.ndim < 2:
+        flat = np.abs(np.stack(deltas)).reshape(len(deltas), -1)
+        scores = scored(flat).reshape(len(deltas), *base.shape)
+        return base + sum(s * d for s, d in zip(scores, deltas, strict=True))
+    before = base.reshape(-1, base.shape[-1])
+    before = before.T if embedding else before
+    lengths, turns, moved = [], [], []
+    for delta in deltas:
+        change = delta.reshape(-1, base.shape[-1])
+        change = change.T if embedding else change
+        after = before + change
+        old, new = np.linalg.norm(before, axis=0), np.linalg.norm(after, axis=0)
+        length = np.abs(new - old)
+        length[length <= 1e-12 * old] = 0
+        both = old * new
+        turn = np.where(
+            both > 0,
+            1 - (before * after).sum(axis=0) / np.where(both > 0, both, 1),
+            np.abs(change).sum(axis=0) > 0,
+        )
+        turn[turn <= 1e-12] = 0
+        lengths.append(length.astype(np.float32))
+        turns.append(turn.astype(np.float32))
+        moved.append(change)
+
+    def ranked(divergences: Sequence[NDArray[np.float32]]) -> Array:
+        places = [np.argsort(np.argsort(one, kind="stable"), kind="stable") for one in divergences]
+        return np.stack(places) / divergences[0].size
+
+    scores = (scored(ranked(lengths)) + scored(ranked(turns))) / 2
+    merged = before + sum(s * change for s, change in zip(scores, moved, strict=True))
+    return (merged.T if embedding else merged).reshape(base.shape)
+
+
 REFERENCES: dict[str, Callable[..., Array]] = {
     "linear": linear,
     "slerp": slerp,
@@ -277,4 +428,9 @@ REFERENCES: dict[str, Callable[..., Array]] = {
     "della": della,
     "breadcrumbs": breadcrumbs,
     "breadcrumbs_ties": breadcrumbs_ties,
+    "arcee_fusion": arcee_fusion,
+    "tsv_m": tsv_m,
+    "iso_c": iso_c,
+    "pcb": pcb,
+    "widen": widen,
 }

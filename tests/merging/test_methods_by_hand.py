@@ -22,6 +22,26 @@ MODELS = [BASE + TAU_1, BASE + TAU_2]
 KEPT_1 = torch.tensor([[1, 1, 1, 1], [0, 0, 0, 0], [1, 1, 1, 1], [0, 0, 0, 0]]).bool()
 KEPT_2 = torch.tensor([[1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 0, 0]]).bool()
 
+ROWS = [
+    torch.tensor([[2.0, 0, 0, 0], [0, 0, 0, 3], [0, 0, 0, 0], [0, 0, 0, 0]]),
+    torch.tensor([[0.0, 2, 0, 0], [0, 0, 0, 6], [0, 0, 0, 0], [0, 0, 0, 0]]),
+]
+ALTERNATING = torch.tensor([[0.125], [0.25], [0.375], [2.0]]) * torch.tensor([1.0, -1, 1, -1])
+PAIR = [
+    BASE + torch.tensor([[3.0, 1, 0, 0]] + 3 * [[0] * 4]),
+    BASE + torch.tensor([[1.0, 0, 2, 0]] + 3 * [[0] * 4]),
+]
+
+
+def diagonal(*values: float) -> torch.Tensor:
+    return torch.diag(torch.tensor(values))
+
+
+def corner(column: int, value: float) -> torch.Tensor:
+    tensor = torch.zeros(4, 4)
+    tensor[0, column] = value
+    return tensor
+
 
 class ChosenMasks:
     def kept(self, model: int, density: float, like: torch.Tensor) -> torch.Tensor:
@@ -204,13 +224,94 @@ CASES: dict[str, tuple[Callable[[], torch.Tensor], list[list[float]]]] = {
         lambda: merge("breadcrumbs_ties", BASE, MODELS, density=0.375, gamma=0.125),
         [[-1, 0, 3, 8], [5, 6, 7, 5], [-5, 0, -5, -6], [-2, 0, 4, 0]],
     ),
+    # the first rows stand at right angles, the second are parallel: 2/3 * 3 + 1/3 * 6
+    "nuslerp, by rows": (
+        lambda: merge("nuslerp", None, ROWS, [2.0, 1.0], per="row"),
+        [[1.7320508, 1, 0, 0], [0, 0, 0, 4], [0, 0, 0, 0], [0, 0, 0, 0]],
+    ),
+    "nuslerp, by columns": (
+        lambda: merge("nuslerp", None, [row.T for row in ROWS], [2.0, 1.0], per="column"),
+        [[1.7320508, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0], [0, 4, 0, 0]],
+    ),
+    # 60 degrees in the first row as above; the second rows contradict each other
+    "model_stock, by rows": (
+        lambda: merge(
+            "model_stock",
+            torch.zeros(4, 4),
+            [
+                torch.tensor([[2.0, 0, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0]]),
+                torch.tensor([[1.0, 3**0.5, 0, 0], [-1, -1, 0, 0], [0, 0, 0, 0], [3, 0, 0, 0]]),
+            ],
+            per="row",
+        ),
+        [[1, 0.5773503, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [2, 0, 0, 0]],
+    ),
+    # every row moves by a, -a, a, -a; the importances grow about as a^3 / 2: 0.0005, 0.004, 0.013
+    # and 1.2. The quartiles are the first three, and the threshold 0.004 + 1.5 * 0.0125
+    "arcee_fusion": (
+        lambda: merge("arcee_fusion", torch.ones(4, 4), [1 + ALTERNATING]),
+        [[1, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1], [3, -1, 3, -1]],
+    ),
+    "arcee_fusion, from the median": (
+        lambda: merge("arcee_fusion", torch.ones(4, 4), [1 + ALTERNATING], fence=0.0),
+        [[1, 1, 1, 1], [1.25, 0.75, 1.25, 0.75], [1.375, 0.625, 1.375, 0.625], [3, -1, 3, -1]],
+    ),
+    # of each expert its two strongest directions; they don't meet
+    "tsv_m": (
+        lambda: merge("tsv_m", BASE, [BASE + diagonal(3, -2, 1, 0), BASE + diagonal(0, 1, 5, 4)]),
+        (BASE + diagonal(3, -2, 5, 4)).tolist(),
+    ),
+    # one direction for both: U = (e, e) becomes (e, e) / sqrt 2, and so does V
+    "tsv_m, a common direction": (
+        lambda: merge("tsv_m", BASE, [BASE + corner(0, 4.0), BASE + corner(0, 2.0)], scale=2.0),
+        (BASE + corner(0, 6.0)).tolist(),
+    ),
+    # singular values 4, 2, 0, 0 have the mean 1.5; directions of nothing stay nothing
+    "iso_c": (
+        lambda: merge("iso_c", BASE, [BASE + diagonal(3, -2, 0, 0), BASE + corner(0, 1.0)]),
+        (BASE + diagonal(1.5, -1.5, 0, 0)).tolist(),
+    ),
+    # of 16 entries the best two, scaled so that the second is 0: each expert's largest
+    "pcb, the best alone": (
+        lambda: merge("pcb", BASE, PAIR, density=0.125),
+        (BASE + corner(0, 3.0) + corner(2, 2.0)).tolist(),
+    ),
+    # the best three, from 0: in the corner the scores are 1 and e^(2/4) / e^2 = e^-1.5, so it
+    # gets (3 + e^-1.5) / (1 + e^-1.5); elsewhere one expert stands alone
+    "pcb": (
+        lambda: merge("pcb", BASE, PAIR, density=0.1875),
+        (BASE + corner(0, 2.6351490) + corner(1, 1.0) + corner(2, 2.0)).tolist(),
+    ),
+    # columns of length 1 grow by 4 3 2 1 and by 1 2 3 4 eighths and keep their direction, so
+    # that by direction they are ranked by their place. Ranks 2/4 and 3/4 are above the mean;
+    # else 1 / (1 + e^0.75) = 0.3208213 and 1 / (1 + e^0.25) = 0.4378235, or 0.5. Together 0.75,
+    # 0.75, 0.7189117, 0.6604107 of the first and 0.4104107, 0.4689117, 1, 1 of the second
+    "widen": (
+        lambda: merge(
+            "widen",
+            torch.eye(4),
+            [
+                torch.eye(4) + diagonal(0.5, 0.375, 0.25, 0.125),
+                torch.eye(4) + diagonal(0.125, 0.25, 0.375, 0.5),
+            ],
+        ),
+        diagonal(1.4263013, 1.3984779, 1.5547279, 1.5825513).tolist(),
+    ),
+    # a token's row is what a column is elsewhere, so everything is the same turned over
+    "widen, an embedding": (
+        lambda: merge(
+            "widen",
+            torch.eye(4).flip(1),
+            [
+                torch.eye(4).flip(1) + diagonal(0.5, 0.375, 0.25, 0.125).flip(1),
+                torch.eye(4).flip(1) + diagonal(0.125, 0.25, 0.375, 0.5).flip(1),
+            ],
+            tensor="model.embed_tokens.weight",
+            chunk=4,
+        ),
+        diagonal(1.4263013, 1.3984779, 1.5547279, 1.5825513).flip(1).tolist(),
+    ),
 }
-
-
-def corner(column: int, value: float) -> torch.Tensor:
-    tensor = torch.zeros(4, 4)
-    tensor[0, column] = value
-    return tensor
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -24,6 +24,7 @@ class InMemory:
         block: int = 1 << 20,
         keys: Sequence[int] | None = None,
         method: str | None = None,
+        name: str = "t",
     ) -> None:
         self._base = None if base is None else base.flatten().float()
         self._models = [model.flatten().float() for model in models]
@@ -32,6 +33,7 @@ class InMemory:
         self._keys = keys or [key_of(0, f"model{i}", "t") for i in range(len(models))]
         self.n_elements = models[0].numel()
         self.n_models = len(models)
+        self._name = name
         self.shape = tuple(models[0].shape)
         self.row_length = models[0].shape[-1] if models[0].dim() else 1
         self._together = get_method(method).together(self.shape) if method else 1
@@ -52,6 +54,7 @@ class InMemory:
             row_length=self.row_length,
             statistics=statistics,
             shape=self.shape,
+            name=self._name,
         )
 
 
@@ -64,6 +67,7 @@ def merge(
     chunk: int | None = None,
     block: int = 1 << 20,
     keys: Sequence[int] | None = None,
+    tensor: str = "t",
     **options: Any,
 ) -> torch.Tensor:
     """Merge one tensor by a method, in chunks; float32 out, in the models' shape."""
@@ -73,10 +77,10 @@ def merge(
     single = {key: value for key, value in options.items() if key not in several}
     complete = complete_options(method, single) | several
     weights = weights or [1.0] * len(models)
-    tensor = InMemory(base, models, weights, block, keys, name)
-    statistics = method.observe(tensor, complete)
+    whole = InMemory(base, models, weights, block, keys, name, tensor)
+    statistics = method.observe(whole, complete)
     parts = [
-        method.apply(tensor.inputs(start, stop, statistics), complete)
-        for start, stop in tensor.spans(chunk or tensor.n_elements)
+        method.apply(whole.inputs(start, stop, statistics), complete)
+        for start, stop in whole.spans(chunk or whole.n_elements)
     ]
     return torch.cat(parts).view(models[0].shape)
