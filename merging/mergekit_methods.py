@@ -9,7 +9,7 @@ from typing import Any, Literal
 Values = Mapping[str, Any]
 
 # methods of mergekit 0.1.5 that are not among ours
-NOT_HERE = frozenset({"ram", "ramplus_tl", "nearswap", "arcee_fusion"})
+NOT_HERE = frozenset({"ram", "ramplus_tl", "nearswap"})
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,13 @@ class Form:
 def _karcher(values: Values) -> dict[str, Any]:
     # ours goes on until it stands still, or has made as many steps
     return {"max_iter": values["max_iter"]}
+
+
+def _nuslerp(values: Values) -> dict[str, Any]:
+    # mergekit's "row-wise" goes along the first dimension, which is down the columns
+    if values["nuslerp_flatten"]:
+        return {"per": "tensor"}
+    return {"per": "column" if values["nuslerp_row_wise"] else "row"}
 
 
 def _task_vectors(
@@ -104,9 +111,9 @@ _ALL = (
         "nuslerp",
         "nuslerp",
         "optional",
-        lambda _: {},
+        _nuslerp,
         per_model={"weight": None},
-        only={"nuslerp_flatten": True, "nuslerp_row_wise": False},
+        shared={"nuslerp_flatten": True, "nuslerp_row_wise": False},
     ),
     Form(
         "multislerp",
@@ -133,8 +140,8 @@ _ALL = (
         "model_stock",
         "model_stock",
         "required",
-        lambda _: {"clamp": False},
-        only={"filter_wise": False},
+        lambda values: {"clamp": False, "per": "row" if values["filter_wise"] else "tensor"},
+        shared={"filter_wise": False},
     ),
     Form(
         "sce",
@@ -144,6 +151,7 @@ _ALL = (
         shared={"select_topk": 1.0},
         idle=frozenset({"int8_mask"}),
     ),
+    Form("arcee_fusion", "arcee_fusion", "required", lambda _: {"fence": 1.5}),
     Form(
         "passthrough",
         "passthrough",

@@ -118,6 +118,7 @@ class CpuTensor:
             draws=Draws(self._step.keys, start, stop - start),
             row_length=self.row_length,
             shape=self.shape,
+            name=self._step.name,
             statistics=statistics,
         )
 

@@ -113,6 +113,7 @@ class DeviceTensor:
             draws=Draws(step.keys, start, stop - start),
             row_length=self.row_length,
             shape=self.shape,
+            name=step.name,
             statistics=statistics,
         )
 

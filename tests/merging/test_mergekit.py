@@ -64,7 +64,7 @@ ELECTED = {"scale": 1.0, "election_weights": True}
 DEFAULTS: dict[str, dict[str, Any]] = {
     "linear": {"normalize": True},
     "slerp": {"t": 0.25},
-    "nuslerp": {},
+    "nuslerp": {"per": "tensor"},
     "multislerp": {"normalize": True},
     "karcher": {"max_iter": 10},
     "task_arithmetic": {"scale": 1.0},
@@ -75,7 +75,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "della": {"density": 1.0, "epsilon": 0.0, "rescale": "l1", **ELECTED, "normalize": True},
     "breadcrumbs": {"density": 1.0, "gamma": 0.01, "scale": 1.0},
     "breadcrumbs_ties": {"density": 1.0, "gamma": 0.01, **ELECTED, "normalize": False},
-    "model_stock": {"clamp": False},
+    "model_stock": {"clamp": False, "per": "tensor"},
+    "arcee_fusion": {"fence": 1.5},
     "sce": {"select_topk": 1.0},
     "passthrough": {"scale": 1.0},
 }
@@ -85,7 +86,7 @@ def minimal(method: str, **parameters: Any) -> dict[str, Any]:
     """The shortest recipe of a method, given as parsed YAML."""
     form = FORMS[method]
     own = {"weight": 0.5} if "weight" in form.per_model else {}
-    names = {"passthrough": ["a"], "slerp": ["a"]}.get(method, ["a", "b"])
+    names = {"passthrough": ["a"], "slerp": ["a"], "arcee_fusion": ["a"]}.get(method, ["a", "b"])
     data: dict[str, Any] = {
         "merge_method": method,
         "models": [{"model": name, "parameters": dict(own)} for name in names],
@@ -105,7 +106,23 @@ def test_what_is_not_said_is_mergekits_default(method: str) -> None:
 
 
 def test_every_method_that_mergekit_has_too_is_read() -> None:
-    assert set(FORMS) == set(METHODS) - {"instruction_residual"} == set(DEFAULTS)
+    ours_alone = {"instruction_residual", "widen", "tsv_m", "iso_c", "pcb"}
+    assert set(FORMS) == set(METHODS) - ours_alone == set(DEFAULTS)
+
+
+@pytest.mark.parametrize(
+    ("method", "parameters", "per"),
+    [
+        ("nuslerp", {"nuslerp_flatten": False}, "row"),
+        ("nuslerp", {"nuslerp_flatten": False, "nuslerp_row_wise": True}, "column"),
+        ("nuslerp", {"nuslerp_row_wise": True}, "tensor"),
+        ("model_stock", {"filter_wise": True}, "row"),
+    ],
+)
+def test_one_angle_for_a_tensor_or_for_each_row(
+    method: str, parameters: dict[str, bool], per: str
+) -> None:
+    assert Recipe.from_mapping(minimal(method, **parameters)).options["per"] == per
 
 
 def test_epsilon_counts_to_both_sides_in_mergekit() -> None:
@@ -164,7 +181,7 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     (changed(modules={}), ['"modules"', "cannot honour"]),
     (changed(basemodel="x"), ["basemodel", 'mean "base_model"']),
     (changed(merge_method="tise"), ["tise", 'mean "ties"']),
-    (changed(merge_method="arcee_fusion"), ["arcee_fusion", "cannot honour"]),
+    (changed(merge_method="nearswap"), ["nearswap", "cannot honour"]),
     (changed(merge_method=3), ["merge method"]),
     (changed(base_model=None), ["needs a base_model"]),
     (changed(models=None), ['"models"']),
@@ -188,8 +205,6 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     (changed(parameters={"lambda": 10**400}), ["parameters.lambda", "no sensible number"]),
     (changed(parameters={"lambda": float("nan")}), ["scale must be a finite number"]),
     (changed(parameters={"density": 0}), ["density is 0"]),
-    (changed("model_stock", parameters={"filter_wise": True}), ["filter_wise", "Only false"]),
-    (changed("nuslerp", parameters={"nuslerp_flatten": False}), ["nuslerp_flatten", "Only true"]),
     (changed("slerp", parameters={}), ["needs the parameter t"]),
     (changed("slerp", models=[{"model": "a"}, {"model": "b"}]), ["takes 2", "has 3"]),
     (changed("linear", base_model="else"), ["base_model", "linear"]),
