@@ -12,9 +12,10 @@ from merging.kernels.chunks import Chunk, Kernel, Whole
 from merging.kernels.compiled import MODELS, VECTOR, compiled, inlined
 from merging.kernels.draws import fill_upper, lower, space_for, threshold
 from merging.kernels.election import ELECTION, elect, election
-from merging.kernels.options import per_model
+from merging.methods.per_model import each
 from merging.kernels.sums import ROW, RowSums, add_products, finish_row
 from merging.kernels.weighted import BLOCK, add_to_sum, place, singles, start_sum
+from merging.methods.sums import divided
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,7 +28,7 @@ def factors(
     whole: Whole, *, density: float | Sequence[float], rescale: str, **_: Any
 ) -> list[float]:
     """For each expert the factor of what is kept."""
-    shares = per_model(density, whole.n_models)
+    shares = each(density, whole.n_models)
     if rescale == "1/d":
         return [1 / share for share in shares]
     if rescale == "none":
@@ -48,11 +49,13 @@ def dare_linear(
     *,
     density: float | Sequence[float],
     scale: float,
+    normalize: bool,
     **_: Any,
 ) -> None:
     """`merging.methods.dare.dare_linear`."""
-    shares = per_model(density, len(chunk.weights))
-    products = [weight * factor for weight, factor in zip(chunk.weights, statistics, strict=True)]
+    shares = each(density, len(chunk.weights))
+    weights = divided(chunk.weights, normalize=normalize)
+    products = [weight * factor for weight, factor in zip(weights, statistics, strict=True)]
     drop_and_add(
         chunk.models, chunk.origin, *_draws(chunk, shares), singles(products), scale, chunk.out
     )
@@ -69,7 +72,7 @@ def dare_ties(
     **_: Any,
 ) -> None:
     """`merging.methods.dare.dare_ties`."""
-    shares = per_model(density, len(chunk.weights))
+    shares = each(density, len(chunk.weights))
     how = election(chunk.weights, election_weights=election_weights, normalize=normalize)
     # a factor that all share is applied afterwards: changes that cancel exactly still do then
     shared = len(set(statistics)) == 1

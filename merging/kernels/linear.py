@@ -9,6 +9,7 @@ from numba import float32
 from merging.kernels.chunks import Chunk, Kernel
 from merging.kernels.compiled import MODELS, VECTOR, compiled
 from merging.kernels.weighted import add_up
+from merging.methods.sums import divided
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,9 +26,9 @@ def passthrough(chunk: Chunk, _: Any, *, scale: float) -> None:
     add_up(chunk, [scale])
 
 
-def task_arithmetic(chunk: Chunk, _: Any, *, scale: float) -> None:
+def task_arithmetic(chunk: Chunk, _: Any, *, scale: float, normalize: bool) -> None:
     """`merging.methods.task_arithmetic`."""
-    add_up(chunk, chunk.weights, scale=scale)
+    add_up(chunk, divided(chunk.weights, normalize=normalize), scale=scale)
 
 
 def instruction_residual(chunk: Chunk, _: Any, *, alpha: float, expert_scale: float) -> None:

@@ -11,8 +11,8 @@ from merging.methods.election import ElectionWeights, Normalize, elect
 from merging.methods.per_model import PerModel, each
 from merging.methods.registry import merge_method
 from merging.methods.selection import keep_from, kth_largest
-from merging.methods.sums import weighted
-from merging.methods.task_arithmetic import Scale
+from merging.methods.sums import divided, weighted
+from merging.methods.task_arithmetic import DivideBySum, Scale
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -74,6 +74,7 @@ def breadcrumbs(
     density: Density = 0.5,
     gamma: Gamma = 0.01,
     scale: Scale = 1.0,
+    normalize: DivideBySum = False,
 ) -> Tensor:  # [n] float32, weights of the merge
     """Drop the largest and the smallest changes of each expert, and add up the rest.
 
@@ -83,7 +84,8 @@ def breadcrumbs(
     after the int(gamma n) largest (fewer when d + gamma > 1); theta_0 + lambda sum_i w_i m_i tau_i.
     Model Breadcrumbs, arXiv:2312.06795. Entries equal to a limit are all kept.
     """
-    merged = weighted(_between(deltas, statistics), weights)
+    shares = divided(weights, normalize=normalize)
+    merged = weighted(_between(deltas, statistics), shares)
     merged *= scale
     merged += base
     return merged

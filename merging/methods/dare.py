@@ -11,8 +11,8 @@ from merging.methods.draws import Draws
 from merging.methods.election import ElectionWeights, Normalize, elect
 from merging.methods.per_model import PerModel, each
 from merging.methods.registry import merge_method
-from merging.methods.sums import total, weighted
-from merging.methods.task_arithmetic import Scale
+from merging.methods.sums import divided, total, weighted
+from merging.methods.task_arithmetic import DivideBySum, Scale
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,6 +78,7 @@ def dare_linear(
     density: Density = 0.5,
     scale: Scale = 1.0,
     rescale: Rescale = "1/d",
+    normalize: DivideBySum = False,
 ) -> Tensor:  # [n] float32, weights of the merge
     """Drop random entries of each task vector, rescale the rest, and add them up.
 
@@ -87,7 +88,8 @@ def dare_linear(
     masks belong to (seed, model, tensor): neither the order nor another model changes them.
     """
     kept = _kept(deltas, draws, density)
-    factors = [weight * factor for weight, factor in zip(weights, statistics, strict=True)]
+    shares = divided(weights, normalize=normalize)
+    factors = [weight * factor for weight, factor in zip(shares, statistics, strict=True)]
     merged = weighted(kept, factors)
     merged *= scale
     merged += base

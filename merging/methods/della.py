@@ -11,8 +11,8 @@ from merging.methods.draws import Draws
 from merging.methods.election import ElectionWeights, Normalize, elect
 from merging.methods.per_model import PerModel, each
 from merging.methods.registry import merge_method
-from merging.methods.sums import total, weighted
-from merging.methods.task_arithmetic import Scale
+from merging.methods.sums import divided, total, weighted
+from merging.methods.task_arithmetic import DivideBySum, Scale
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -150,6 +150,7 @@ def della_linear(
     epsilon: Epsilon = 0.3,
     scale: Scale = 1.0,
     rescale: Rescale = "1/p",
+    normalize: DivideBySum = False,
 ) -> Tensor:  # [n] float32, weights of the merge
     """Drop entries at random, the small ones of each row more often, rescale, and add up.
 
@@ -164,7 +165,7 @@ def della_linear(
     kept = _rescaled(
         deltas, draws, row_length, statistics, density=density, epsilon=epsilon, rescale=rescale
     )
-    merged = weighted(kept, weights)
+    merged = weighted(kept, divided(weights, normalize=normalize))
     merged *= scale
     merged += base
     return merged

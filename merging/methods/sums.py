@@ -44,6 +44,12 @@ def gram(blocks: Iterable[Sequence[Tensor]]) -> list[list[float]]:
     return [[products[max(i, j), min(i, j)] for j in range(size)] for i in range(size)]
 
 
+def divided(weights: Sequence[float], *, normalize: bool) -> list[float]:
+    """The weights, divided by their sum when `normalize` is on and it is not (nearly) zero."""
+    total = sum(weights) if normalize else 1.0
+    return [weight / total for weight in weights] if abs(total) >= 1e-8 else list(weights)
+
+
 def weighted(tensors: Sequence[Tensor], factors: Sequence[float]) -> Tensor:
     """`[n]` float32: the sum of the tensors, each times its factor, in their order."""
     result = tensors[0] * factors[0]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from merging.methods.registry import merge_method
-from merging.methods.sums import weighted
+from merging.methods.sums import divided, weighted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,6 +24,14 @@ Scale = Annotated[
     ),
 ]
 
+DivideBySum = Annotated[
+    bool,
+    Field(
+        title="Normalise",
+        description="Divide by the sum of the weights, so that only their ratio matters.",
+    ),
+]
+
 
 @merge_method(title="Task arithmetic", models=(1, None), paper="2212.04089")
 def task_arithmetic(
@@ -32,14 +40,16 @@ def task_arithmetic(
     weights: Sequence[float],  # K coefficients w_i
     *,
     scale: Scale = 1.0,
+    normalize: DivideBySum = False,
 ) -> Tensor:  # [n] float32, weights of the merge
     """Add the experts' task vectors to the base, each times its weight.
 
     When to use: first; it is the baseline that the other methods have to beat.
 
-    Formula: theta_0 + lambda sum_i w_i (theta_i - theta_0). arXiv:2212.04089.
+    Formula: theta_0 + lambda sum_i w_i (theta_i - theta_0), divided by sum_i w_i when
+    normalize is on. arXiv:2212.04089.
     """
-    total = weighted(deltas, weights)
+    total = weighted(deltas, divided(weights, normalize=normalize))
     total *= scale
     total += base
     return total

@@ -18,10 +18,14 @@ NAMES = sorted(KERNELS)
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     "linear": [{"normalize": False}],
     "passthrough": [{"scale": 0.3}, {"scale": 0.0}],
-    "task_arithmetic": [{"scale": 0.7}, {"scale": 0.0}],
+    "task_arithmetic": [{"scale": 0.7}, {"scale": 0.0}, {"normalize": True}],
     "instruction_residual": [{"alpha": 0.3}, {"expert_scale": 0.6}, {"expert_scale": 0.0}],
     "ties": [{"density": 1.0}, {"density": 0.01, "scale": 1.3}, {"density": 0.5}],
-    "dare_linear": [{"density": 0.1, "scale": 0.7}, {"density": 1.0}, {"rescale": "none"}],
+    "dare_linear": [
+        {"density": 0.1, "scale": 0.7},
+        {"density": 1.0, "normalize": True},
+        {"rescale": "none"},
+    ],
     "dare_ties": [{"density": 0.1, "scale": 0.7}, {"density": 1.0}, {"rescale": "none"}],
 }
 ELECTIONS = [
