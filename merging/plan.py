@@ -14,12 +14,12 @@ from merging.checks import Check
 from merging.compatibility import check_parents
 from merging.devices import choose_devices
 from merging.errors import ModelError, RecipeError
-from merging.finish import donor, read_templates
 from merging.fit import Needs, check_fit, estimate
 from merging.layout import OutputTensor
 from merging.parents import Parents, open_parents
 from merging.program import program, unused_filters
 from merging.recipe import Recipe
+from merging.tokenizers.chat import check_chat
 
 __all__ = ["Check", "Needs", "Plan", "plan"]
 
@@ -63,7 +63,7 @@ def plan(
     out = None if out is None else Path(out)
     with open_parents(recipe, folders) as parents:
         checks = check_parents(parents.in_order, parents.vocabulary)
-        checks.extend(_check_chat(parents))
+        checks.extend(check_chat(parents))
         outputs, problems = _outputs(parents, checks)
         checks.extend(problems)
         needs = estimate(parents, outputs, out, choose_devices(device)[0])
@@ -87,27 +87,6 @@ def _outputs(parents: Parents, checks: Sequence[Check]) -> tuple[list[OutputTens
         ]
     tensors = parents.reference.tensors.values()
     return [OutputTensor(info.dtype, info.shape) for info in tensors], []
-
-
-def _check_chat(parents: Parents) -> Iterator[Check]:
-    """Where the chat template comes from."""
-    recipe = parents.recipe
-    if recipe.chat_template == "none":
-        return
-    giver = donor(parents, recipe.chat_template)
-    if read_templates(parents.by_ref[giver].folder, label=giver):
-        yield Check("Chat template", "ok", f"Taken from {giver}.")
-        return
-    others = [ref for ref, one in parents.by_ref.items() if read_templates(one.folder, label=ref)]
-    if others and recipe.chat_template == "auto":
-        yield Check("Chat template", "ok", f"{giver} has none; taken from {others[0]}.")
-    elif any(one.role == "instruct" for one in recipe.models) or recipe.chat_template != "auto":
-        yield Check(
-            "Chat template",
-            "warn",
-            f"{giver} has no chat template.",
-            "The merge can continue text, but chatting with it has no format.",
-        )
 
 
 def _check_output(out: Path) -> Iterator[Check]:

@@ -12,6 +12,8 @@ import pydantic
 from merging import recipe_errors, schedules
 from merging.errors import RecipeError
 from merging.methods import Method
+from merging.tokenizers import templates
+from merging.tokenizers.wishes import read_wishes
 from merging.wording import in_words, unknown
 
 if TYPE_CHECKING:
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
     from merging.slices import Slice, SliceSource
 
 MOST_WEIGHT = 100
-# well-known chat templates that a recipe may ask for by name
-NAMED_TEMPLATES = ("alpaca", "chatml", "exaone", "llama3", "mistral")
 
 
 def complete_options(method: Method, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,6 +125,7 @@ def check_models(recipe: Recipe, method: Method) -> None:
             f"{method.name} takes one model of each role {in_words(method.roles)}; the recipe "
             f"has {'slices' if recipe.slices else in_words(roles)}."
         )
+    read_wishes(recipe.tokens, recipe.references)
     for name in ("tokenizer", "chat_template"):
         _check_donor(recipe, name, getattr(recipe, name), roles)
 
@@ -146,10 +147,11 @@ def _check_count(count: int, method: Method) -> None:
 
 def _check_donor(recipe: Recipe, name: str, policy: str, roles: Sequence[str]) -> None:
     """A tokenizer or template can only come from a model of the recipe."""
-    if name == "chat_template" and ("{{" in policy or "{%" in policy):
-        return  # a template's text
+    if name == "chat_template" and templates.is_text(policy):
+        templates.check_text(policy)
+        return
     allowed = ["auto", *recipe.references]
-    allowed += ["none", *NAMED_TEMPLATES] if name == "chat_template" else ["union"]
+    allowed += ["none", *templates.NAMED] if name == "chat_template" else ["union"]
     if recipe.base is not None:
         allowed.append("base")
     if "instruct" in roles:

@@ -6,14 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from merging.checks import Check
 from merging.errors import RecipeError
 from merging.tokenizers import tensors
 from merging.tokenizers.known import SAVE, TITLE, check_files, choose_stem, read_all
 from merging.tokenizers.read import Tokenizer, added_token, tokenizer_file, tokenizer_json
-from merging.tokenizers.rows import Gather, Place, Rows, choose_fills, gather
+from merging.tokenizers.rows import Gather, Place, choose_fills, gather
 from merging.tokenizers.told import tell
 from merging.tokenizers.union import Union, unite
 from merging.tokenizers.vocabulary import Vocabulary
@@ -23,6 +21,7 @@ from merging.wording import in_words, quoted
 if TYPE_CHECKING:
     from merging.checkpoint import Checkpoint
     from merging.parents import Parents
+    from merging.tokenizers.rows import Rows
 
 
 def vocabulary_of(parents: Parents) -> Vocabulary:
@@ -185,6 +184,8 @@ class _Plan:
 
     def _lined_up(self, tokens: Mapping[str, int], pad: int | None) -> tuple[int, list[Rows]]:
         """Rows of the result, and each parent's own row for each of them."""
+        import numpy as np
+
         counts = [tensors.n_rows(one) or 0 for one in self.parents.values()]
         named = list(tokens)
         ids = np.fromiter(tokens.values(), dtype=np.int64, count=len(tokens))
@@ -222,6 +223,8 @@ class _Plan:
 
     def _gathers(self, tokens: Mapping[str, int], own: list[Rows]) -> dict[str, Gather]:
         """Every parent whose rows are not the result's as they lie."""
+        import numpy as np
+
         names = list(self.parents)
         n_rows = len(own[0])
         n_tokens = min(n_rows, max(tokens.values(), default=-1) + 1)

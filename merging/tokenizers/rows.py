@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Rows = NDArray[np.int64]
 
 # in place of a parent's number: rows that no single parent has
 ZERO = -1  # zeros
 MEAN = -2  # the mean of several parents' rows, listed in `means`
 OWN_MEAN = -3  # the mean of this parent's rows of tokens
-
-Rows = NDArray[np.int64]
 
 
 class Place(NamedTuple):
@@ -61,6 +62,8 @@ class Gather:
 
     def pieces(self, start: int, stop: int) -> Iterator[Piece]:
         """Rows `start` to `stop` as runs that can be read in one go."""
+        import numpy as np
+
         parents, rows = self.parents[start:stop], self.rows[start:stop]
         same = parents[1:] == parents[:-1]
         follows = (rows[1:] == rows[:-1] + 1) | (parents[1:] < 0)
@@ -71,6 +74,8 @@ class Gather:
 
     def sources(self) -> set[int]:
         """Every parent that is read, and ZERO, MEAN, OWN_MEAN where they occur."""
+        import numpy as np
+
         found = {int(one) for one in np.unique(self.parents)}
         return found | {place.parent for several in self.means.values() for place in several}
 
@@ -114,6 +119,8 @@ def choose_fills(
         wishes: row of the result -> where to take it from, None for zeros.
         forced: rows of the result that all parents get from `wishes`.
     """
+    import numpy as np
+
     n_rows = len(own[0])
     has = np.stack([rows >= 0 for rows in own])
     count = has.sum(axis=0)
@@ -150,6 +157,8 @@ def gather(number: int, own: Rows, fills: Fills, n_tokens: int) -> Gather:
         fills: for the rows that it lacks, and for those that are forced.
         n_tokens: rows from here on are padding.
     """
+    import numpy as np
+
     keeps = (own >= 0) & ~fills.forced
     return Gather(
         parents=np.where(keeps, np.int16(number), fills.parents),

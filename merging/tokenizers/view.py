@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Mapping
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from merging.stored import ITEM_BYTES
 from merging.tokenizers.rows import MEAN, OWN_MEAN, ZERO, Gather
 from merging.views import View
 
-Floats = NDArray[np.float32]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+
 # elements in memory at a time for the mean over all rows
 _BLOCK = 1 << 20
 
@@ -69,6 +72,8 @@ class RowsView:
 
     def values_into(self, start: int, stop: int, out: Floats) -> None:
         """Put the values of the flat elements `start` to `stop` into `out` `[stop - start]`."""
+        import numpy as np
+
         for first, last, parent, offset in self._spans(start, stop):
             part = out[first - start : last - start]
             if parent == ZERO:
@@ -95,6 +100,8 @@ class RowsView:
 
     def _mean_into(self, start: int, stop: int, out: Floats) -> None:
         """Means of several parents' rows, one row after another."""
+        import numpy as np
+
         width = self._width
         for row in range(start // width, -(-stop // width)):
             first, last = max(start, row * width), min(stop, (row + 1) * width)
@@ -110,6 +117,8 @@ class RowsView:
 
     def _own_mean(self) -> Floats:
         """The mean of all rows of tokens, `[width]`, computed once."""
+        import numpy as np
+
         with self._once:
             if self._mean is None:
                 n_tokens = self._rows.n_tokens
