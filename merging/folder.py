@@ -45,11 +45,6 @@ def _weight_files(folder: Path, label: str) -> list[Path]:
                 f"{label}: {len(names)} of {max(int(total) for total in totals)} shards are there, "
                 f"and no {INDEX}. Copy or download the missing ones."
             )
-        if (folder / "adapter_config.json").is_file():
-            raise ModelError(
-                f"{label} is a LoRA adapter, which this version cannot merge. Merge it into its "
-                "base model first (peft: merge_and_unload, then save_pretrained)."
-            )
         if not names:
             raise ModelError(f"{label} {_instead_of_weights(folder)}")
     for name in names:
@@ -93,8 +88,8 @@ def _instead_of_weights(folder: Path) -> str:
     if pickles:
         return (
             f"holds its weights as pickles ({in_words(pickles, most=2)}), which can run code when "
-            "opened, and no safetensors. Convert it once: load it with transformers and call "
-            "save_pretrained."
+            "opened, and no safetensors. Agree to their being converted: tick it where you add the "
+            "model, or pass --convert-pickle."
         )
     if next(folder.glob("*.gguf"), None) is not None:
         return "holds a GGUF file, which is quantised. Use the original safetensors model."

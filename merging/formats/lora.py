@@ -258,7 +258,8 @@ def open_adapter(folder: Path, *, label: str) -> Checkpoint:
         pickled = (folder / "adapter_model.bin").is_file()
         raise ModelError(
             f"{label} holds its LoRA as a pickle (adapter_model.bin), which can run code when "
-            "opened. Convert it first, or save it again with a newer PEFT."
+            "opened. Agree to its being converted: tick it where you add the model, or pass "
+            "--convert-pickle."
             if pickled
             else f"{label} has no {WEIGHTS}. Copy or download the adapter again."
         )

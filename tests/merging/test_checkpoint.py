@@ -233,7 +233,7 @@ def test_folders_that_are_no_model(tmp_path: Path) -> None:
     refused(empty, "empty has no weights")
     (empty / "model.safetensors").unlink()
     (empty / "pytorch_model.bin").write_bytes(b"x")
-    refused(empty, "pickles", "pytorch_model.bin", "save_pretrained")
+    refused(empty, "pickles", "pytorch_model.bin", "--convert-pickle")
     gguf = tmp_path / "gguf"
     gguf.mkdir()
     (gguf / "m.gguf").write_bytes(b"x")
@@ -241,7 +241,7 @@ def test_folders_that_are_no_model(tmp_path: Path) -> None:
     adapter = tmp_path / "adapter"
     adapter.mkdir()
     (adapter / "adapter_config.json").write_text("{}")
-    refused(adapter, "LoRA")
+    refused(adapter, "LoRA", "BASE+ADAPTER")
 
 
 def test_config_missing_or_broken(tmp_path: Path) -> None:
