@@ -1,12 +1,14 @@
 """The same merge by Crucible and by mergekit, as whole processes, alternating.
 
-    python benchmarks/merge_vs_mergekit.py --mergekit-python PATH [--millions 500] [--runs 3]
+    python benchmarks/merge_vs_mergekit.py --mergekit-python PATH [--millions 550] [--runs 3]
 
 PATH is the Python of a virtual environment that has mergekit 0.1.5. Makes synthetic Llama
 checkpoints in bfloat16 (a base and three variants with small deltas), merges them by each method
-with both tools, and prints wall and CPU seconds, peak memory and how far the outputs agree.
-mergekit computes in float32 and writes bfloat16, as Crucible does; options that differ by default
-are set to mergekit's meaning in both recipes.
+with both tools, and prints wall and CPU seconds, peak memory, bytes moved and how far the outputs
+agree. mergekit computes in float32 and writes bfloat16, as Crucible does; options that differ by
+default are set to mergekit's meaning in both recipes. Without --mergekit-python Crucible is timed
+alone. A line "copy" is the floor: every input byte read once and as many as the output has written
+once, in pieces of a megabyte, by one thread.
 """
 
 from __future__ import annotations
@@ -34,16 +36,26 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ("base", "one", "two", "three")
-VOCABULARY, HIDDEN, MLP, HEADS = 32_000, 1024, 2816, 16
+VOCABULARY, HIDDEN, MLP, HEADS = 32_000, 1536, 4096, 16
+# share of the entries that a variant changes, and by how much (standard deviation)
+CHANGES = {"one": (0.3, 2e-3), "two": (0.5, 1e-3), "three": (1.0, 5e-4)}
 LAYER_PARAMETERS = 4 * HIDDEN**2 + 3 * HIDDEN * MLP + 2 * HIDDEN
 # What differs between the tools by default, in mergekit's meaning.
 OURS = {
     "ties": {"density": 0.5, "election_weights": True},
     "dare_linear": {"density": 0.5, "rescale": "l1"},
     "dare_ties": {"density": 0.5, "rescale": "l1", "election_weights": True, "normalize": False},
+    "della": {"density": 0.5, "epsilon": 0.3, "rescale": "l1", "election_weights": True},
+    "breadcrumbs": {"density": 0.9, "gamma": 0.01},
 }
-THEIRS = {name: {"density": 0.5} for name in OURS}
-RANDOM = ("dare_linear", "dare_ties")
+THEIRS = {
+    "ties": {"density": 0.5},
+    "dare_linear": {"density": 0.5},
+    "dare_ties": {"density": 0.5},
+    "della": {"density": 0.5, "epsilon": 0.15},
+    "breadcrumbs": {"density": 0.9, "gamma": 0.01},
+}
+RANDOM = ("dare_linear", "dare_ties", "della")
 
 
 @dataclass(frozen=True)
@@ -68,9 +80,12 @@ def write_checkpoints(folder: Path, millions: float) -> int:
         path.mkdir(parents=True)
         weights = base
         if name != "base":
-            weights = {
-                n: (w.float() + draw(w.shape, 1e-3, generator)).bfloat16() for n, w in base.items()
-            }
+            share, spread = CHANGES[name]
+            weights = {}
+            for n, w in base.items():
+                change = draw(w.shape, spread, generator)
+                change *= torch.rand(w.shape, generator=generator) < share
+                weights[n] = (w.float() + change).bfloat16()
         save_file(weights, path / "model.safetensors", metadata={"format": "pt"})
         config = {
             "architectures": ["LlamaForCausalLM"], "model_type": "llama", "torch_dtype": "bfloat16",
@@ -188,15 +203,19 @@ def compare(method: str, folder: Path, python: str, runs: int) -> None:
         for out in ("ours", "theirs"):
             shutil.rmtree(folder / out, ignore_errors=True)
         command = [sys.executable, str(ROOT / "cli.py"), "merge", str(ours_recipe)]
+        # Crucible remembers fingerprints by home; a new one knows none
+        shutil.rmtree(folder / "home", ignore_errors=True)
         ours.append(timed([*command, str(folder / "ours"), "--device", "cpu"], folder / "home"))
-        tool = str(Path(python).parent / "mergekit-yaml")
-        theirs.append(timed([tool, str(theirs_recipe), str(folder / "theirs")], folder / "home"))
-    a, b = median(ours), median(theirs)
-    for name, run in (("crucible", a), ("mergekit", b)):
-        print(
-            f"{method:<16} {name}: wall {run.wall:6.1f} s, CPU {run.cpu:6.1f} s, "
-            f"peak {run.peak_bytes / 1e6:5.0f} MB"
-        )
+        if python:
+            tool = str(Path(python).parent / "mergekit-yaml")
+            command = [tool, str(theirs_recipe), str(folder / "theirs")]
+            theirs.append(timed(command, folder / "home"))
+    a = median(ours)
+    tell(method, "crucible", a)
+    if not python:
+        return
+    b = median(theirs)
+    tell(method, "mergekit", b)
     apart = "random"
     if method not in RANDOM:
         apart = f"{aside(agreement, folder / 'ours', folder / 'theirs'):.5%}"
@@ -205,6 +224,39 @@ def compare(method: str, folder: Path, python: str, runs: int) -> None:
         f"memory {b.peak_bytes / a.peak_bytes:.1f}; more than one unit apart: {apart}",
         flush=True,
     )
+
+
+def tell(method: str, name: str, run: Run) -> None:
+    """Print one tool's figures."""
+    print(
+        f"{method:<16} {name}: wall {run.wall:6.1f} s, CPU {run.cpu:6.1f} s, "
+        f"peak {run.peak_bytes / 1e6:5.0f} MB",
+        flush=True,
+    )
+
+
+COPY = """
+import os, sys
+piece = bytearray(1 << 20)
+out = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+for number, name in enumerate(sys.argv[2:]):
+    source = os.open(name, os.O_RDONLY)
+    while count := os.readv(source, [piece]):
+        if not number:
+            os.write(out, memoryview(piece)[:count])
+"""
+
+
+def copy(folder: Path, runs: int) -> None:
+    """The floor of a task-arithmetic merge: read four checkpoints, write one."""
+    sources = [str(folder / name / "model.safetensors") for name in NAMES]
+    made = folder / "copied"
+    command = [sys.executable, "-c", COPY, str(made), *sources]
+    found = []
+    for _ in range(runs):
+        found.append(timed(command, folder / "home"))
+        made.unlink()
+    tell("copy", "floor   ", median(found))
 
 
 def median(runs: Sequence[Run]) -> Run:
@@ -219,19 +271,24 @@ def median(runs: Sequence[Run]) -> Run:
 def main() -> None:
     """Make the checkpoints, merge, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--mergekit-python", required=True)
-    parser.add_argument("--millions", type=float, default=500, help="parameters of a checkpoint")
+    parser.add_argument("--mergekit-python", default="")
+    parser.add_argument("--millions", type=float, default=550, help="parameters of a checkpoint")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument(
-        "--methods", default="linear,task_arithmetic,slerp,ties,dare_linear,dare_ties"
+        "--methods",
+        default="linear,task_arithmetic,slerp,ties,dare_linear,dare_ties,della,breadcrumbs",
     )
+    parser.add_argument("--folder", help="where checkpoints lie from an earlier run, or stay")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        layers = aside(write_checkpoints, folder, given.millions)
+        folder = Path(given.folder or scratch)
+        if not (folder / "three" / "config.json").exists():
+            aside(write_checkpoints, folder, given.millions)
+        layers = json.loads((folder / "base" / "config.json").read_text())["num_hidden_layers"]
         size = (folder / "base" / "model.safetensors").stat().st_size
         print(f"{layers} layers, {size / 1e6:.0f} MB a checkpoint; {os.cpu_count()} cores, "
               f"load {os.getloadavg()[0]:.1f}", flush=True)  # fmt: skip
+        copy(folder, given.runs)
         for method in given.methods.split(","):
             compare(method, folder, given.mergekit_python, given.runs)
 

@@ -10,7 +10,7 @@ from jobs import recipes, registry
 from jobs.errors import JobError
 from jobs.kinds import Event
 from jobs.kinds.parents import locate
-from jobs.kinds.threads import use_threads
+from jobs.kinds.threads import threads_for
 
 
 def merge(recipe_file: str, out: Path, *, device: str = "auto") -> Iterator[Event]:
@@ -36,7 +36,7 @@ def merge(recipe_file: str, out: Path, *, device: str = "auto") -> Iterator[Even
     pinned, folders = yield from locate(spec)
     from merging.engine import merge_to_folder
 
-    threads = use_threads(folders.values())
+    threads = threads_for(folders.values())
     result: Event = {}
     for event in merge_to_folder(pinned, folders, out, device=device, threads=threads):
         if event.get("kind") == "result":

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# what a kernel works on at a time: with three experts a megabyte, half of a core's cache
-KERNEL_ELEMENTS = 1 << 16
+# what a kernel works on at a time; smaller chunks cost more calls than larger ones cost cache
+KERNEL_ELEMENTS = 1 << 17
 
 
 class Buffers:

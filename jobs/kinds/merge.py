@@ -9,7 +9,7 @@ from typing import Any
 from jobs.describe import describe, signature
 from jobs.kinds import Event
 from jobs.kinds.parents import locate
-from jobs.kinds.threads import use_threads
+from jobs.kinds.threads import threads_for
 
 
 def run(spec: dict[str, Any]) -> Iterator[Event]:
@@ -35,7 +35,7 @@ def run(spec: dict[str, Any]) -> Iterator[Event]:
     result: Event = {"path": str(out), "recipe_hash": recipe.hash}
     # An earlier attempt may have been killed between finishing the folder and saying so.
     finished = _made_by(out) == recipe.hash
-    threads = use_threads(folders.values())
+    threads = threads_for(folders.values())
     merging = merge_to_folder(
         recipe, folders, out, device=spec.get("device", "auto"), threads=threads
     )

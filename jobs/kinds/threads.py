@@ -13,10 +13,15 @@ def use_threads(folders: Iterable[Path]) -> int:
     """Set torch's threads for models of this size, and return their number."""
     import torch
 
+    threads = threads_for(folders)
+    torch.set_num_threads(threads)
+    return threads
+
+
+def threads_for(folders: Iterable[Path]) -> int:
+    """The number of threads for models of this size."""
     allowed = int(os.environ.get("CRUCIBLE_THREADS") or os.cpu_count() or 1)
     size_bytes = sum(
         file.stat().st_size for folder in folders for file in folder.glob("*.safetensors")
     )
-    threads = 1 if size_bytes < SMALL_BYTES else allowed
-    torch.set_num_threads(threads)
-    return threads
+    return 1 if size_bytes < SMALL_BYTES else allowed
