@@ -34,7 +34,12 @@ SECONDS_PER_ELEMENT: Mapping[str, float] = {
     "breadcrumbs": 25e-9,
     "breadcrumbs_ties": 30e-9,
     "sce": 30e-9,
+    "arcee_fusion": 40e-9,
+    "pcb": 60e-9,
+    "widen": 6e-9,
 }
+# the same for methods that decompose matrices, for each element of the shorter side besides
+SECONDS_PER_ELEMENT_AND_SIDE: Mapping[str, float] = {"tsv_m": 0.55e-9, "iso_c": 0.15e-9}
 SECONDS_PER_BYTE = 0.4e-9 + 0.6e-9  # read, and hashed once
 
 
@@ -63,11 +68,10 @@ def estimate(
         device: "cpu", "cuda" ... (resolved).
     """
     result = sum(output.n_bytes for output in outputs)
-    elements = sum(output.n_elements for output in outputs)
     on_gpu = device.startswith("cuda")
     in_memory = result if out is None else 0
     working = 0 if on_gpu else _working_bytes(parents, outputs)
-    per_element = SECONDS_PER_ELEMENT.get(parents.recipe.method, 5e-9) * len(parents.constituents)
+    computing = _computing_seconds(parents, outputs)
     read = sum(one.size_bytes for one in parents.by_ref.values())
     return Needs(
         ram_bytes=BASELINE_BYTES + working + (0 if on_gpu else in_memory),
@@ -76,8 +80,18 @@ def estimate(
         vram_free_bytes=_free_vram(device) if on_gpu else None,
         disk_bytes=None if out is None else result + 20_000_000,
         disk_free_bytes=None if out is None else _free_disk(out),
-        seconds=1.0 + elements * per_element / (10 if on_gpu else 1) + read * SECONDS_PER_BYTE,
+        seconds=1.0 + computing / (10 if on_gpu else 1) + read * SECONDS_PER_BYTE,
     )
+
+
+def _computing_seconds(parents: Parents, outputs: Sequence[OutputTensor]) -> float:
+    """What the method itself takes of one core."""
+    method = parents.recipe.method
+    per_element = SECONDS_PER_ELEMENT.get(method, 5e-9)
+    per_side = SECONDS_PER_ELEMENT_AND_SIDE.get(method, 0.0)
+    sides = ((one, min(one.shape[-2:]) if len(one.shape) > 1 else 0) for one in outputs)
+    once = sum(one.n_elements * (per_element + per_side * side) for one, side in sides)
+    return once * len(parents.constituents)
 
 
 def _working_bytes(parents: Parents, outputs: Sequence[OutputTensor]) -> int:

@@ -160,7 +160,8 @@ def della_linear(
     smallest) of abs(tau_ij) among the n of its row; m_ij ~ Bernoulli(p_ij); theta_0 + lambda
     sum_i w_i m_i tau_i / p_i. DELLA's MagPrune, arXiv:2406.11617; a tensor of one dimension is one
     row, and a row of one entry has p = d. Unless cut at 1, the mean of p over a row is d. Masks
-    belong to (seed, model, tensor).
+    belong to (seed, model, tensor). The paper's epsilon is the whole spread, half of it to either
+    side, as the authors' code takes half its window; mergekit's epsilon is that half.
     """
     kept = _rescaled(
         deltas, draws, row_length, statistics, density=density, epsilon=epsilon, rescale=rescale

@@ -64,14 +64,21 @@ def leading(matrix: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
     return times(matrix, vectors * _inverse(values)), values, vectors
 
 
-def inverse_root(square: Tensor) -> Tensor:
-    """`[n, n]` float64: the inverse square root of a Gram matrix, on the space that it spans."""
+def inverse_root(square: Tensor) -> tuple[Tensor, float]:
+    """The inverse square root of a Gram matrix, on the space that it spans.
+
+    Args:
+        square: `[n, n]` float64, A^T A.
+
+    Returns:
+        `[n, n]` float64, and the sum of the singular values of A.
+    """
     import torch
 
     squares, vectors = torch.linalg.eigh(square)
     values = squares.clamp(min=0).sqrt()
     values = values.masked_fill(values <= NEGLIGIBLE * values[-1], 0.0)
-    return (vectors * _inverse(values)) @ vectors.T
+    return (vectors * _inverse(values)) @ vectors.T, float(values.sum())
 
 
 def _inverse(values: Tensor) -> Tensor:

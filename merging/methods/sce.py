@@ -104,7 +104,9 @@ def sce(
     Formula: select the entries of the largest variance over the tau_i (share tau of those that
     differ, per tensor); c_i = sum tau_i^2 / sum_j sum tau_j^2; keep where sgn(tau_i) = sgn(sum_j
     tau_j); theta_0 + sum_i c_i tau_i / sum_i c_i over those. SCE of FuseChat, arXiv:2408.07990. The
-    sums are taken in float64, however small the changes are. mergekit selects all unless told.
+    sums are taken in float64, however small the changes are. A tenth is what the authors' recipe of
+    FuseChat selects; mergekit, and their recipes of FuseO1, select all. What is not selected is not
+    merged, as in mergekit; the authors' first code selected for the coefficients alone.
     """
     kept = _selected(deltas, statistics.threshold)
     merged = elect(kept, statistics.coefficients, election_weights=False, normalize=True)

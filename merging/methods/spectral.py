@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
@@ -17,42 +17,46 @@ if TYPE_CHECKING:
 
 
 def _by_matrices(
-    deltas: Sequence[Tensor],
+    base: Tensor,
+    models: Sequence[Tensor],
     weights: Sequence[float],
     shape: Sequence[int],
-    merge: Callable[[list[Tensor]], Tensor],
+    merge: Callable[[Iterator[Tensor]], Tensor],
 ) -> Tensor:
     """Merge task vectors matrix by matrix, as tall ones.
 
     Args:
-        deltas: K x `[n]` float32, whole tensors.
+        base: `[n]` float32, the whole tensor.
+        models: K x `[n]` float32.
         weights: K coefficients.
         shape: of the tensor. The last two dimensions are the matrix; any before them count several.
-        merge: from K matrices `[rows, columns]`, rows >= columns, to one.
+        merge: from K matrices tau_i `[rows, columns]`, rows >= columns, to one. They are made as it
+            asks for them, so that not all are in memory.
 
     Returns:
         `[n]` float32; for tensors of less than two dimensions the mean of w_i tau_i.
     """
     import torch
 
-    if len(shape) < 2 or not deltas[0].numel():
+    if len(shape) < 2 or not base.numel():
+        deltas = [model - base for model in models]
         return weighted(deltas, [weight / len(deltas) for weight in weights])
-    rows, columns = shape[-2:]
-    merged = []
-    stacks = [delta.view(-1, rows, columns) for delta in deltas]
-    for place in range(stacks[0].shape[0]):
-        matrices = [stack[place] for stack in stacks]
-        if rows >= columns:
-            merged.append(merge(matrices))
+    merged = torch.empty_like(base)
+    starts, results = (flat.view(-1, *shape[-2:]) for flat in (base, merged))
+    stacks = [model.view(-1, *shape[-2:]) for model in models]
+    for place, (start, result) in enumerate(zip(starts, results, strict=True)):
+        deltas_here = (stack[place] - start for stack in stacks)
+        if shape[-2] >= shape[-1]:
+            result.copy_(merge(deltas_here))
         else:
-            merged.append(merge([matrix.T for matrix in matrices]).T)
-    return torch.stack(merged).flatten()
+            result.copy_(merge(delta.T for delta in deltas_here).T)
+    return merged
 
 
 @merge_method(title="TSV-M", models=(1, None), paper="2412.00081")
 def tsv_m(
     base: Tensor,  # [n] float32, weights of the base theta_0, the whole tensor
-    deltas: Sequence[Tensor],  # K x [n] float32, task vectors theta_i - theta_0
+    models: Sequence[Tensor],  # K x [n] float32, weights theta_i
     weights: Sequence[float],  # K coefficients w_i
     shape: tuple[int, ...],  # of the tensor
     *,
@@ -81,22 +85,22 @@ def tsv_m(
     dimensions are a stack of matrices, and directions that several experts share exactly count
     once, with the mean of their strengths.
 
-    Memory: about 2 K + 4 times the tensor in float32, and three times the square of its shorter
-    side in float64. The decomposition goes by the Gram matrix of the shorter side (see matrices).
+    Memory: about K + 5 times the tensor in float32, and four times the square of its shorter side
+    in float64. The decomposition goes by the Gram matrix of the shorter side (see matrices).
     """
 
-    def merge(matrices: list[Tensor]) -> Tensor:
+    def merge(matrices: Iterator[Tensor]) -> Tensor:
         import torch
 
-        count = max(1, int(share * matrices[0].shape[1] / len(matrices)))
+        count = max(1, int(share * min(shape[-2:]) / len(models)))
         parts = [leading(matrix, count) for matrix in matrices]
         left = torch.cat([part[0] for part in parts], dim=1)
         right = torch.cat([part[2] for part in parts], dim=1)
         values = [part[1] * weight for part, weight in zip(parts, weights, strict=True)]
-        middle = inverse_root(gram_matrix(left)) * torch.cat(values)
-        return times(left, middle @ inverse_root(gram_matrix(right)) @ right.T)
+        middle = inverse_root(gram_matrix(left))[0] * torch.cat(values)
+        return times(left, middle @ inverse_root(gram_matrix(right))[0] @ right.T)
 
-    merged = _by_matrices(deltas, weights, shape, merge)
+    merged = _by_matrices(base, models, weights, shape, merge)
     merged *= scale
     merged += base
     return merged
@@ -105,7 +109,7 @@ def tsv_m(
 @merge_method(title="Iso-C", models=(1, None), paper="2502.04959")
 def iso_c(
     base: Tensor,  # [n] float32, weights of the base theta_0, the whole tensor
-    deltas: Sequence[Tensor],  # K x [n] float32, task vectors theta_i - theta_0
+    models: Sequence[Tensor],  # K x [n] float32, weights theta_i
     weights: Sequence[float],  # K coefficients w_i
     shape: tuple[int, ...],  # of the tensor
     *,
@@ -126,14 +130,15 @@ def iso_c(
     in float64. The decomposition goes by the Gram matrix of the shorter side (see matrices).
     """
 
-    def merge(matrices: list[Tensor]) -> Tensor:
-        total = weighted(matrices, weights)
-        _, values, vectors = leading(total, total.shape[1])
-        # U V^T = Delta V S^-1 V^T = Delta (Delta^T Delta)^(-1/2)
-        inverse = values.masked_fill(values > 0, 1.0) / values.masked_fill(values <= 0, 1.0)
-        return times(total, (vectors * inverse * values.mean()) @ vectors.T)
+    def merge(matrices: Iterator[Tensor]) -> Tensor:
+        total = next(matrices) * weights[0]
+        for matrix, weight in zip(matrices, weights[1:], strict=True):
+            total += matrix * weight
+        # U V^T = Delta (Delta^T Delta)^(-1/2), and the trace of the root is the sum of S
+        root, strength = inverse_root(gram_matrix(total))
+        return times(total, root * (strength / total.shape[1]))
 
-    merged = _by_matrices(deltas, weights, shape, merge)
+    merged = _by_matrices(base, models, weights, shape, merge)
     merged *= scale
     merged += base
     return merged

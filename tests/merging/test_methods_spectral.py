@@ -130,7 +130,7 @@ def test_empty_tensors_stay_empty(shape: tuple[int, ...]) -> None:
     base, *models = experts(shape, 2, 0)
     for name in ("tsv_m", "iso_c"):
         given: Inputs = InMemory(base, models, [1.0, 1.0]).inputs(0, 0)
-        assert METHODS[name].apply(given, {"scale": 1.0}).numel() == 0
+        assert METHODS[name].apply(given, {}).numel() == 0
 
 
 def test_pieces_of_the_arithmetic() -> None:
@@ -141,6 +141,7 @@ def test_pieces_of_the_arithmetic() -> None:
     torch.testing.assert_close(left.double().T @ left.double(), torch.eye(4).double())
     torch.testing.assert_close(times(matrix, right), left * values.float())
     square = matrix.double().T @ matrix.double()
-    root = inverse_root(square)
+    root, strength = inverse_root(square)
+    assert strength == pytest.approx(float(torch.linalg.svdvals(matrix.double()).sum()))
     torch.testing.assert_close(root @ square @ root, torch.eye(6).double())
-    assert inverse_root(torch.zeros(3, 3).double()).equal(torch.zeros(3, 3).double())
+    assert inverse_root(torch.zeros(3, 3).double())[0].equal(torch.zeros(3, 3).double())
