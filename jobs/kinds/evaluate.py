@@ -86,7 +86,7 @@ def _loaded(spec: dict[str, Any]) -> Generator[Event, None, Ready | None]:
 def _merged(spec: dict[str, Any]) -> Generator[Event, None, Ready | None]:
     """The recipe's merge, made in memory; what stands for its content is the recipe's hash."""
     from evaluation.run import scoring_dtype
-    from merging.engine import merge_to_model
+    from merging.in_memory import merge_to_model
 
     yield {"kind": "stage", "stage": f"Merging {spec['model']} in memory"}
     recipe, folders = yield from locate(spec)

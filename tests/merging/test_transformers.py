@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from merging.engine import merge_to_folder, merge_to_model
+from merging.engine import merge_to_folder
+from merging.errors import ModelError
+from merging.in_memory import merge_into, merge_to_model
 from merging.recipe import Recipe
 from tests.merging import models
 from tests.merging.models import finish, stored
@@ -124,3 +126,41 @@ def test_a_merge_in_memory_is_the_merge_on_disk(tmp_path: Path) -> None:
         torch.testing.assert_close(
             wide(ids).logits, model(ids).logits.float(), rtol=0.05, atol=0.05
         )
+
+
+def test_a_merge_into_a_model_in_memory_is_the_merge_on_disk(
+    family: dict[str, Path], tmp_path: Path
+) -> None:
+    from transformers import AutoModelForCausalLM
+
+    recipe = recipe_for()
+    finish(merge_to_folder(recipe, family, tmp_path / "out"))
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.bfloat16)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    places = {name: tensor.data_ptr() for name, tensor in model.state_dict().items()}
+    events, _ = finish(merge_into(recipe, family, model))
+    assert events[-1]["kind"] == "result"
+    for name, tensor in stored(tmp_path / "out").items():
+        assert model.state_dict()[name].equal(tensor), name
+    assert {name: tensor.data_ptr() for name, tensor in model.state_dict().items()} == places
+
+
+def test_a_model_in_memory_of_another_shape_is_refused(
+    family: dict[str, Path], tmp_path: Path
+) -> None:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    finish(merge_to_folder(recipe_for(), family, tmp_path / "out"))
+    config = AutoConfig.from_pretrained(tmp_path / "out")
+    for key, text in (
+        ("num_hidden_layers", "has no tensor"),
+        ("vocab_size", "in the model in memory"),
+    ):
+        other = AutoConfig.from_pretrained(tmp_path / "out", **{key: getattr(config, key) - 1})
+        with pytest.raises(ModelError, match=text):
+            finish(merge_into(recipe_for(), family, AutoModelForCausalLM.from_config(other)))
+    config.num_hidden_layers += 1
+    with pytest.raises(ModelError, match="has no tensor for model.layers"):
+        finish(merge_into(recipe_for(), family, AutoModelForCausalLM.from_config(config)))
