@@ -59,7 +59,7 @@ def compiled(signature: str) -> Callable[[Function], Function]:
 
 def inlined(function: Function) -> Function:
     """A part of compiled functions, compiled into each of them."""
-    part: Function = numba.njit(**OPTIONS)(function)
+    part: Function = numba.njit(inline="always", **OPTIONS)(function)
     return part
 
 

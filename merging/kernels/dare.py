@@ -12,9 +12,9 @@ from merging.kernels.chunks import Chunk, Kernel, Whole
 from merging.kernels.compiled import MODELS, VECTOR, compiled, inlined
 from merging.kernels.draws import fill_upper, lower, space_for, threshold
 from merging.kernels.election import ELECTION, elect, election
-from merging.methods.per_model import each
 from merging.kernels.sums import ROW, RowSums, add_products, finish_row
 from merging.kernels.weighted import BLOCK, add_to_sum, place, singles, start_sum
+from merging.methods.per_model import each
 from merging.methods.sums import divided
 
 if TYPE_CHECKING:

@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from merging.kernels.chunks import Chunk, Whole
-from merging.kernels.counting import collect_between, count_lower, count_upper, magnitude_bits
+from merging.kernels.counting import (
+    SLACK,
+    collect_between,
+    count_lower,
+    count_upper,
+    kth_largest_of,
+    magnitude_bits,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,10 +33,11 @@ if TYPE_CHECKING:
 # tensors up to this size are collected whole and selected from
 SMALL = 1 << 16
 # a sample's pieces lie apart, as neighbours resemble each other; a piece is one read of a file
-PIECES = 64
+PIECES = 32
 PIECE = 1024
-# standard deviations from the sample's estimate to the ends; a miss costs two more passes
-DEVIATIONS = 5
+# standard deviations from the sample's estimate to the ends; one search in 2000 misses, which costs
+# two more passes
+DEVIATIONS = 3.5
 BELOW_ALL = -1
 ABOVE_ALL = (1 << 31) - 1
 HALF = 16
@@ -80,8 +88,8 @@ class Search:
             return
         rank -= self.at_high
         if rank <= self.between:
-            if self.between <= self.collected.size:
-                self.found = _select(self.collected[: self.between], rank)
+            if self.between + SLACK <= self.collected.size:
+                self.found = int(kth_largest_of(self.collected[: self.between], rank))
         elif rank <= self.between + self.at_low:
             self.found = self.low
 
@@ -137,38 +145,44 @@ def _bracket(
     n = whole.n_elements
     if n <= max(SMALL, PIECES * PIECE):
         for search in _all(searches):
-            search.collected = np.empty(n, dtype=np.int32)
+            search.collected = np.empty(n + SLACK, dtype=np.int32)
         return
     samples: list[NDArray[np.int32]] = [np.empty((PIECES, PIECE), dtype=np.int32) for _ in searches]
     for piece, (start, stop) in enumerate(sample_spans(n)):
         for vector, values, base in vectors(whole.piece(start, stop)):
             magnitude_bits(values, base, samples[vector][piece])
     for sample, wanted in zip(samples, searches, strict=True):
-        if not wanted:
-            continue
-        ordered = np.sort(sample, axis=None)
         for search in wanted:
-            search.low, search.high = _ends(sample, ordered, search.rank / n)
-            search.collected = np.empty(n // 16, dtype=np.int32)
+            search.low, search.high = _ends(sample, search.rank / n)
+            search.collected = np.empty(n // 16 + SLACK, dtype=np.int32)
 
 
-def _ends(sample: NDArray[np.int32], ordered: NDArray[np.int32], share: float) -> tuple[int, int]:
+def _ends(sample: NDArray[np.int32], share: float) -> tuple[int, int]:
     """Two magnitudes that have the one above which lies `share` of the tensor between them.
 
     The estimate's deviation is that of independent draws, or that between the pieces where it is
     larger: rows of a matrix differ in size.
+
+    Args:
+        sample: `[PIECES, PIECE]`.
+        share: 0 to 1.
     """
-    size = ordered.size
-    place = size - share * size
-    estimate = ordered[min(int(place), size - 1)]
-    by_piece = (sample >= estimate).mean(axis=1)
+    size = sample.size
+    rank = share * size
+    estimate = _ranked(sample, rank)
+    by_piece = np.count_nonzero(sample >= estimate, axis=1) / PIECE
     deviation = max((share * (1 - share) / size) ** 0.5, float(by_piece.std()) / PIECES**0.5)
     margin = DEVIATIONS * deviation * size + 2
-    low, high = int(place - margin), int(place + margin) + 1
+    low, high = rank + margin, rank - margin
     return (
-        int(ordered[low]) if low >= 0 else BELOW_ALL,
-        int(ordered[high]) if high < size else ABOVE_ALL,
+        _ranked(sample, low) if low <= size else BELOW_ALL,
+        _ranked(sample, high) if high >= 1 else ABOVE_ALL,
     )
+
+
+def _ranked(sample: NDArray[np.int32], rank: float) -> int:
+    """The magnitude at about this rank of a sample."""
+    return int(kth_largest_of(sample.ravel(), min(max(int(rank), 1), sample.size)))
 
 
 def _by_histograms(
@@ -199,13 +213,6 @@ def _place(counts: NDArray[np.int64], rank: int) -> tuple[int, int]:
     place = int(np.searchsorted(above, rank))
     before = int(above[place - 1]) if place else 0
     return BINS - 1 - place, rank - before
-
-
-def _select(values: NDArray[np.int32], rank: int) -> int:
-    """The `rank`-th largest of the values, which are put into another order."""
-    place = values.size - rank
-    values.partition(place)
-    return int(values[place])
 
 
 def _number(bits: int | None) -> float:

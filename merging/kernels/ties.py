@@ -10,9 +10,9 @@ import numpy as np
 from merging.kernels.chunks import Chunk, Kernel, Whole
 from merging.kernels.compiled import MODELS, VECTOR, compiled, inlined
 from merging.kernels.election import ELECTION, elect, election
-from merging.kernels.options import per_model
 from merging.kernels.selection import kth_largest_magnitudes
 from merging.kernels.weighted import BLOCK, place, singles
+from merging.methods.per_model import each
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,7 +23,7 @@ _ZERO = np.float32(0.0)
 def thresholds(whole: Whole, *, density: float | Sequence[float], **_: Any) -> list[float]:
     """For each expert the smallest magnitude that is kept."""
     n = whole.n_elements
-    kept = [max(1, int(share * n)) for share in per_model(density, whole.n_models)]
+    kept = [max(1, int(share * n)) for share in each(density, whole.n_models)]
     # who keeps everything needs no threshold
     found = kth_largest_magnitudes(whole, [[k] if k < n else [] for k in kept])
     return [ranks[0] if ranks else 0.0 for ranks in found]

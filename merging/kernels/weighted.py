@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # elements that the kernels work on at a time: a block of every model fits a core's first cache
-BLOCK = 2048
+BLOCK = 1024
 
 
 def add_up(
