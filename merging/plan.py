@@ -1,6 +1,7 @@
 """The answer before anything starts: do the parents fit together, and does the merge fit here?
 
-Reads headers, configs and tokenizer files only, so it takes well under a second for an 8 B model.
+Reads headers, configs, tokenizer files and a few megabytes of weights (were the models made from
+the base?), so it takes well under a second for an 8 B model.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from merging.checks import Check
 from merging.compatibility import check_parents
+from merging.derivation import check_origins
 from merging.devices import choose_devices
 from merging.errors import ModelError, RecipeError
 from merging.fit import Needs, check_fit, estimate
@@ -66,6 +68,8 @@ def plan(
         checks.extend(check_chat(parents))
         outputs, problems = _outputs(parents, checks)
         checks.extend(problems)
+        if recipe.method != "passthrough" and all(check.state != "bad" for check in checks):
+            checks.extend(check_origins(parents.base, parents.models))
         needs = estimate(parents, outputs, out, choose_devices(device)[0])
         checks.extend(check_fit(needs))
     if out is not None:

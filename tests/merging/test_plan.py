@@ -58,7 +58,11 @@ def fewer_tensors(folder: Path) -> None:
 
 
 def more_rows(folder: Path) -> None:
-    rewrite(folder, models.weights(0, vocabulary=len(VOCABULARY) + 16))
+    tensors = models.weights(0)
+    larger = models.weights(0, vocabulary=len(VOCABULARY) + 16)
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        tensors[name] = larger[name]
+    rewrite(folder, tensors)
 
 
 def other_shape(folder: Path) -> None:
@@ -278,3 +282,19 @@ def test_headers_of_an_8b_model_take_less_than_a_second(tmp_path: Path) -> None:
     assert found.needs.disk_bytes is not None and found.needs.disk_bytes > 16e9
     # bounded memory: far less than the model
     assert found.needs.ram_bytes < 700e6
+
+
+def test_the_plan_says_whether_the_models_come_from_the_base(
+    pair: dict[str, Path], tmp_path: Path
+) -> None:
+    found = [c for c in plan(RECIPE, pair, None, device="cpu").checks if c.title == "Origin"]
+    assert [check.state for check in found] == ["ok"]
+    assert "expert is derived from base" in found[0].detail
+    rewrite(pair["expert"], models.weights(7))
+    strange = plan(RECIPE, pair, None, device="cpu")
+    assert not strange.ok and states(strange)["Origin"] == "bad"
+    averaged = Recipe.from_yaml("method: linear\nmodels: [{model: base}, {model: expert}]\n")
+    mean = plan(averaged, pair, None, device="cpu")
+    assert mean.ok and states(mean)["Origin"] == "warn"
+    stacked = Recipe.from_yaml("method: passthrough\nmodels: [{model: expert}]\n")
+    assert "Origin" not in states(plan(stacked, pair, None, device="cpu"))
