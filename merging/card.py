@@ -9,18 +9,26 @@ from typing import Any
 
 import yaml
 
+from merging.health.report import Health, in_words
 from merging.parents import Parents
 
+HEALTH = "## Health"
 # what looks like a Hub id may stand in the card's metadata; folders of this machine may not
 HUB_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 
 
-def model_card(parents: Parents, *, scores: Mapping[str, Mapping[str, float]] | None = None) -> str:
+def model_card(
+    parents: Parents,
+    *,
+    scores: Mapping[str, Mapping[str, float]] | None = None,
+    health: Health | None = None,
+) -> str:
     """README.md of a merge.
 
     Args:
         parents: opened parents with a pinned recipe.
         scores: task -> model label -> score, for a table; None leaves it out.
+        health: what was found about the result.
     """
     recipe = parents.recipe
     method = recipe.merge_method
@@ -38,12 +46,21 @@ def model_card(parents: Parents, *, scores: Mapping[str, Mapping[str, float]] | 
     ]
     if scores:
         parts += ["## Scores", _scores(scores)]
+    if health:
+        parts += [HEALTH, in_words(health)]
     parts += [
         "## Recipe",
         f"Recipe hash `{recipe.hash}`. The same recipe gives the same bytes.",
         f"```yaml\n{recipe.to_yaml()}```",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def with_health(card: str, health: Health) -> str:
+    """A card with its section on health written anew; without one it is left as it is."""
+    section = re.compile(rf"^{HEALTH}\n\n.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
+    text = f"{HEALTH}\n\n{in_words(health)}\n\n"
+    return section.sub(lambda _: text, card, count=1)
 
 
 def licence(folder: Path) -> str | None:

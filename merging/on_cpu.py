@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from merging.health.tally import Tally
+
 # what a kernel works on at a time; smaller chunks cost more calls than larger ones cost cache
 KERNEL_ELEMENTS = 1 << 17
 
@@ -138,7 +140,12 @@ class CpuTensor:
 
 
 def merge_step(
-    step: Step, sink: Sink, buffers: Buffers, stop: threading.Event, chunk_elements: int | None
+    step: Step,
+    sink: Sink,
+    buffers: Buffers,
+    stop: threading.Event,
+    chunk_elements: int | None,
+    tally: Tally | None = None,
 ) -> None:
     """Merge one tensor into the sink.
 
@@ -148,6 +155,7 @@ def merge_step(
         buffers: of this thread.
         stop: once set, reading raises.
         chunk_elements: in memory at a time, per parent; None for what suits the method.
+        tally: told of every chunk.
 
     Raises:
         ModelError: NaN or infinity in a parent, integer tensors that differ.
@@ -164,13 +172,16 @@ def merge_step(
         for start, end in tensor.spans(chunk_elements or KERNEL_ELEMENTS):
             chunk = tensor.piece(start, end)
             kernel.merge(chunk, statistics, **options)
-            _write(step, sink, buffers, start, chunk.out)
+            reference = chunk.models[0] if chunk.base is None else chunk.base
+            _write(step, sink, buffers, start, chunk.out, reference, tally)
         return
     with _one_torch_thread():
         statistics = step.method.observe(tensor, options)
         for start, end in tensor.spans(chunk_elements or BLOCK_ELEMENTS):
-            merged = step.method.apply(tensor.inputs(start, end, statistics), options)
-            _write(step, sink, buffers, start, merged.numpy())
+            inputs = tensor.inputs(start, end, statistics)
+            merged = step.method.apply(inputs, options)
+            reference = inputs.models[0] if inputs.base_or_none is None else inputs.base_or_none
+            _write(step, sink, buffers, start, merged.numpy(), reference.numpy(), tally)
 
 
 def copy_equal(step: Step, sink: Sink, chunk_elements: int) -> None:
@@ -209,13 +220,21 @@ def beyond(step: Step) -> MergeFailure:
 
 
 def _write(
-    step: Step, sink: Sink, buffers: Buffers, start: int, values: NDArray[np.float32]
+    step: Step,
+    sink: Sink,
+    buffers: Buffers,
+    start: int,
+    values: NDArray[np.float32],
+    reference: NDArray[np.float32],
+    tally: Tally | None,
 ) -> None:
     from merging.kernels.convert import narrow
 
     data = buffers.stored(values.size * ITEM_BYTES[step.output.dtype])
     if not narrow(values, step.output.dtype, data):
         raise beyond(step)
+    if tally is not None:
+        tally.add(step, values, reference, data)
     sink.write_bytes(step.name, start, data)
 
 

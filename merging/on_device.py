@@ -25,6 +25,8 @@ from merging.views import View
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from merging.health.tally import Tally
+
 # large enough that a kernel's launch costs nothing, small enough for any GPU: with three experts a
 # gigabyte in a thread
 DEVICE_ELEMENTS = 1 << 24
@@ -142,7 +144,12 @@ class DeviceTensor:
 
 
 def merge_step(
-    step: Step, sink: Sink, lane: Lane, stop: threading.Event, chunk_elements: int | None
+    step: Step,
+    sink: Sink,
+    lane: Lane,
+    stop: threading.Event,
+    chunk_elements: int | None,
+    tally: Tally | None = None,
 ) -> None:
     """Merge one tensor into the sink.
 
@@ -152,6 +159,7 @@ def merge_step(
         lane: of this thread.
         stop: once set, reading raises.
         chunk_elements: on the device at a time, per parent.
+        tally: told of every chunk.
 
     Raises:
         ModelError: NaN or infinity in a parent, integer tensors that differ.
@@ -165,10 +173,16 @@ def merge_step(
     with lane.stream():
         statistics = step.method.observe(tensor, step.options)
         for start, end in tensor.spans(chunk_elements or DEVICE_ELEMENTS):
-            merged = step.method.apply(tensor.inputs(start, end, statistics), step.options)
+            inputs = tensor.inputs(start, end, statistics)
+            merged = step.method.apply(inputs, step.options)
             narrow = merged.to(dtype)
             if not bool(narrow.isfinite().all()):
                 raise beyond(step)
+            if tally is not None:
+                base = inputs.base_or_none
+                tally.add_on_device(
+                    step, merged, inputs.models[0] if base is None else base, narrow
+                )
             sink.write(step.name, start, narrow)
 
 

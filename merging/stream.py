@@ -6,10 +6,13 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from merging.program import Step
 from merging.sinks import Sink
+
+if TYPE_CHECKING:
+    from merging.health.tally import Tally
 
 Event = dict[str, Any]
 Work = Callable[[Step], None]
@@ -22,6 +25,7 @@ def merge_tensors(
     devices: Sequence[str] = ("cpu",),
     chunk_elements: int | None = None,
     threads: int = 1,
+    tally: Tally | None = None,
 ) -> Iterator[Event]:
     """Merge every tensor of a program into the sink.
 
@@ -32,6 +36,7 @@ def merge_tensors(
         chunk_elements: elements that are in memory at a time, per parent and thread; None for
             what suits the device. The result does not depend on it.
         threads: tensors that are merged at the same time on the CPU.
+        tally: counts what the merge does to every tensor.
 
     Yields:
         Progress events, one per finished tensor.
@@ -43,9 +48,9 @@ def merge_tensors(
     elements = sum(step.output.n_elements for step in steps) or 1
     stop = threading.Event()
     if list(devices) == ["cpu"]:
-        workers = _on_cpu(sink, stop, chunk_elements, max(threads, 1))
+        workers = _on_cpu(sink, stop, chunk_elements, max(threads, 1), tally)
     else:
-        workers = _on_devices(sink, stop, chunk_elements, devices)
+        workers = _on_devices(sink, stop, chunk_elements, devices, tally)
     finished = 0
     # the largest first, so that no thread is left alone with it at the end
     waiting = sorted(steps, key=lambda step: -step.output.n_elements)
@@ -62,20 +67,28 @@ def merge_tensors(
 
 
 def _on_cpu(
-    sink: Sink, stop: threading.Event, chunk_elements: int | None, threads: int
+    sink: Sink,
+    stop: threading.Event,
+    chunk_elements: int | None,
+    threads: int,
+    tally: Tally | None,
 ) -> list[Callable[[], Work]]:
     """A worker per thread."""
     from merging.on_cpu import Buffers, merge_step
 
     def begin() -> Work:
         buffers = Buffers()
-        return lambda step: merge_step(step, sink, buffers, stop, chunk_elements)
+        return lambda step: merge_step(step, sink, buffers, stop, chunk_elements, tally)
 
     return [begin] * threads
 
 
 def _on_devices(
-    sink: Sink, stop: threading.Event, chunk_elements: int | None, devices: Sequence[str]
+    sink: Sink,
+    stop: threading.Event,
+    chunk_elements: int | None,
+    devices: Sequence[str],
+    tally: Tally | None,
 ) -> list[Callable[[], Work]]:
     """A few workers per device."""
     from merging.on_device import THREADS_PER_DEVICE, Lane, merge_step
@@ -83,7 +96,7 @@ def _on_devices(
     def begin_on(device: str) -> Callable[[], Work]:
         def begin() -> Work:
             lane = Lane(device)
-            return lambda step: merge_step(step, sink, lane, stop, chunk_elements)
+            return lambda step: merge_step(step, sink, lane, stop, chunk_elements, tally)
 
         return begin
 

@@ -1,0 +1,99 @@
+"""What is counted of every chunk of a merge while it lies in the cache, and of a folder's tensors.
+
+About 0.3 ns an element. Squares of float32 are exact in float64, in which they are added up: where
+a chunk ends changes a sum by no more than its last bits, which no report shows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numba import int32, uint32
+
+from merging.kernels.compiled import compiled, inlined
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LANES = 32
+# places in the sums
+SQUARES, REFERENCE, CHANGED, LOST = range(4)
+
+
+@inlined
+def squares(values: NDArray[np.float32]) -> float:
+    """Sum of squares, in lanes side by side."""
+    lanes = np.zeros(LANES, np.float64)
+    full = values.size // LANES
+    for i in range(full):
+        for j in range(LANES):
+            value = np.float64(values[i * LANES + j])
+            lanes[j] += value * value
+    total = 0.0
+    for j in range(LANES):
+        total += lanes[j]
+    for i in range(full * LANES, values.size):
+        total += np.float64(values[i]) * np.float64(values[i])
+    return total
+
+
+@compiled("void(float32[::1], float32[::1], float64[::1])")
+def add_norms(
+    values: NDArray[np.float32], reference: NDArray[np.float32], sums: NDArray[np.float64]
+) -> None:
+    """Add the squares of both to `sums`."""
+    sums[SQUARES] += squares(values)
+    sums[REFERENCE] += squares(reference)
+
+
+@compiled("void(float32[::1], float32[::1], float64[::1])")
+def add_lost_bf16(
+    merged: NDArray[np.float32], base: NDArray[np.float32], sums: NDArray[np.float64]
+) -> None:
+    """Count the entries that the merge changes, and those of them that bfloat16 rounds back."""
+    new, old = merged.view(np.uint32), base.view(np.uint32)
+    changed, lost = int32(0), int32(0)
+    for i in range(new.size):
+        u, v = new[i], old[i]
+        # rounded to the nearest, ties to even, as merging.kernels.convert does
+        a = uint32(uint32(u + uint32(uint32(0x7FFF) + uint32((u >> uint32(16)) & 1))) >> uint32(16))
+        b = uint32(uint32(v + uint32(uint32(0x7FFF) + uint32((v >> uint32(16)) & 1))) >> uint32(16))
+        differs = int32(u != v)
+        # without these conversions numba would count in 64 bits, four at a time instead of eight
+        changed = int32(changed + differs)
+        lost = int32(lost + int32(differs & int32(a == b)))
+    sums[CHANGED] += changed
+    sums[LOST] += lost
+
+
+@compiled("void(float32[::1], float32[::1], uint16[::1], uint16[::1], float64[::1])")
+def add_lost(
+    merged: NDArray[np.float32],
+    base: NDArray[np.float32],
+    stored: NDArray[np.uint16],
+    stored_base: NDArray[np.uint16],
+    sums: NDArray[np.float64],
+) -> None:
+    """The same for any format of 16 bits, both already in it."""
+    new, old = merged.view(np.uint32), base.view(np.uint32)
+    changed, lost = int32(0), int32(0)
+    for i in range(new.size):
+        differs = int32(new[i] != old[i])
+        changed = int32(changed + differs)
+        lost = int32(lost + int32(differs & int32(stored[i] == stored_base[i])))
+    sums[CHANGED] += changed
+    sums[LOST] += lost
+
+
+@compiled("int64(float32[::1], float64[::1])")
+def add_finite(values: NDArray[np.float32], sums: NDArray[np.float64]) -> int:
+    """Add the squares of what is finite to `sums`, and return how many are not."""
+    bits = values.view(np.int32)
+    wrong = 0
+    for i in range(values.size):
+        if (bits[i] & int32(0x7FFFFFFF)) >= int32(0x7F800000):
+            wrong += 1
+    if wrong == 0:
+        sums[SQUARES] += squares(values)
+    return wrong
