@@ -107,6 +107,31 @@ def leaderboard(
 
 
 @app.command()
+def similarity(
+    models: Annotated[
+        list[str], typer.Argument(help="Two to eight registered names, folders or Hub ids.")
+    ],
+    base: Annotated[
+        str | None, typer.Option(help="What they were made from; compares task vectors too.")
+    ] = None,
+    json: Json = None,
+) -> None:
+    """Compare the weights of models without merging them: distances, cosines, sign conflicts."""
+    from jobs import registry, terminal, terminal_similarity
+    from jobs import similarity as comparisons
+
+    terminal.check_json(json)
+    registry.ensure_sandbox()
+    choice = comparisons.choose(models, base)
+    group = comparisons.ask(choice)
+    if group is not None:
+        terminal.run_group(group)
+    found = comparisons.needed(choice)
+    terminal_similarity.print_similarity(found)
+    terminal.write_json(json, found.data())
+
+
+@app.command()
 def models(json: Json = None) -> None:
     """List the registered models."""
     from db.queries import models as rows

@@ -42,7 +42,7 @@ def submit(
     """Put one job into the queue and return its number.
 
     Args:
-        kind: what to run: "merge", "evaluate" or "sandbox_build".
+        kind: what to run: "merge", "evaluate", "similarity" or "sandbox_build".
         spec: its arguments, JSON-able.
         title: a line for the user.
         group: name that ties together the jobs of one press.

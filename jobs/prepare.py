@@ -9,7 +9,7 @@ from db import settings
 from db.engine import session
 from db.queries import models as model_rows
 from db.tables import Job
-from jobs import devices, recipes, registry, scored
+from jobs import devices, recipes, registry, scored, similarity
 from jobs import names as naming
 from jobs.errors import JobError
 from jobs.queue import Claim
@@ -28,6 +28,9 @@ def complete(claim: Claim) -> dict[str, Any]:
             return {**claim.spec, **_merge(claim.spec)}
         case "evaluate":
             return {**claim.spec, **_evaluation(claim.spec)}
+        case "similarity":
+            out = str(similarity.folder_of_results())
+            return {**claim.spec, "known": registry.fingerprints(), "out": out}
     return claim.spec
 
 

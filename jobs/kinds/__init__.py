@@ -21,6 +21,7 @@ KINDS: Mapping[str, str] = {
     "merge": "jobs.kinds.merge",
     "evaluate": "jobs.kinds.evaluate",
     "sandbox_build": "jobs.kinds.sandbox",
+    "similarity": "jobs.kinds.similarity",
 }
 EXTRA_KINDS = "CRUCIBLE_JOB_KINDS"  # "name=module,name=module": kinds from outside the project
 

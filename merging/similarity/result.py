@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -11,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from merging.errors import ModelError
+from merging.errors import MergeFailure, ModelError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,7 +63,11 @@ class Similarity:
         return [(i, j) for i, j in self.pairs if i > 0] if self.based else []
 
     def save(self, path: Path) -> None:
-        """Write to a file that appears only when it is complete."""
+        """Write to a file that appears only when it is complete.
+
+        Raises:
+            MergeFailure: the disk is full, or there is no permission.
+        """
         import numpy as np
 
         meta = {
@@ -79,8 +84,13 @@ class Similarity:
         try:
             partial.write_bytes(buffer.getvalue())
             os.replace(partial, path)
+        except OSError as error:
+            raise MergeFailure(
+                f"The comparison cannot be written to {path.parent}: {error.strerror}."
+            ) from None
         finally:
-            partial.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path) -> Similarity:
