@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from merging.kernels.chunks import Kernel
@@ -23,6 +23,13 @@ _MODULES = {
     "ties": "ties",
     "dare_linear": "dare",
     "dare_ties": "dare",
+    "breadcrumbs": "breadcrumbs",
+    "breadcrumbs_ties": "breadcrumbs",
+    "slerp": "sphere",
+    "nuslerp": "sphere",
+    "multislerp": "sphere",
+    "karcher": "sphere",
+    "model_stock": "sphere",
 }
 
 
@@ -45,3 +52,9 @@ class _Kernels(Mapping[str, "Kernel"]):
 
 
 KERNELS: Mapping[str, Kernel] = _Kernels()
+
+
+def kernel_for(method: str, options: Mapping[str, Any]) -> Kernel | None:
+    """The kernel that serves a method with these options; None where torch has to do it."""
+    kernel = KERNELS.get(method)
+    return kernel if kernel is not None and kernel.serves(options) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -82,14 +82,21 @@ def nothing(whole: Whole, **options: Any) -> None:
     """The statistics step of a method that needs none."""
 
 
+def everything(options: Mapping[str, Any]) -> bool:
+    """A method all of whose options a kernel serves."""
+    return True
+
+
 @dataclass(frozen=True)
 class Kernel:
     """A merge method on the CPU; it gives the float32 bits of the method's torch function.
 
     Attributes:
         merge: `(chunk, statistics, **options) -> None`, fills `chunk.out`.
-        observe: `(whole, **options) -> statistics`, what the method's own statistics step returns.
+        observe: `(whole, **options) -> statistics`, what `merge` must know of the whole tensor.
+        serves: whether the kernel knows these options; otherwise the torch function has to do.
     """
 
     merge: Callable[..., None]
     observe: Callable[..., Any] = nothing
+    serves: Callable[[Mapping[str, Any]], bool] = everything

@@ -1,8 +1,8 @@
 """Float64 sums over whole tensors that depend neither on the chunks nor on the threads.
 
 As in `merging.methods.sums` they are made of sums over rows of `ROW` elements, counted from the
-tensor's start, which are then added exactly. Within a row element e belongs to lane e mod `LANES`;
-lanes are summed in order. A chunk that ends within a row hands its lanes on to the next one.
+tensor's start, which are then added exactly. Within a row element e belongs to lane e mod `LANES`,
+and the lanes are added by halves; a chunk that ends within a row hands its lanes on to the next.
 torch adds the elements of a row in another order, so the two differ by a rounding or two of
 float64.
 """
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ROW = 16384
-# elements that are summed side by side, as wide as vectors and their latency ask for
-LANES = 32
+# numbers that are summed side by side: additions to different lanes need not wait for each other
+LANES = BLOCK
 
 
 class RowSums:
@@ -53,14 +53,26 @@ class RowSums:
     def totals(self) -> list[float]:
         """The sum of every quantity."""
         return [
-            math.fsum([*rows, row_sum(lanes)])
+            math.fsum([*rows, row_sum(lanes.copy())])
             for rows, lanes in zip(self.rows, self.lanes, strict=True)
         ]
 
 
+@inlined
+def sum_of_lanes(lanes: Any) -> Any:
+    """Halves are added to each other until one number is left; the lanes are lost."""
+    width = LANES // 2
+    while width:
+        for i in range(width):
+            lanes[i] += lanes[width + i]
+        width //= 2
+    return lanes[0]
+
+
+@compiled("float64(float64[::1])")
 def row_sum(lanes: NDArray[np.float64]) -> float:
-    """The lanes' sum, in their order."""
-    return float(sum(lanes.tolist()))
+    """See `sum_of_lanes`."""
+    return float(sum_of_lanes(lanes))
 
 
 @inlined
@@ -68,34 +80,22 @@ def add_products(x: Any, y: Any, position: Any, lanes: Any) -> None:
     """Add `x * y`, in float64, to the lanes of a row.
 
     Args:
-        x: `[n]` float32.
+        x: `[n]` float32, from no more than one block of the tensor.
         y: `[n]` float32.
         position: place of their first element in the tensor.
         lanes: `[LANES]` float64.
     """
-    n = x.size
-    i = 0
-    while i < n and (position + i) % LANES != 0:
-        lanes[(position + i) % LANES] += float64(x[i]) * float64(y[i])
-        i += 1
-    while i + LANES <= n:
-        for lane in range(LANES):
-            lanes[lane] += float64(x[i + lane]) * float64(y[i + lane])
-        i += LANES
-    while i < n:
-        lanes[(position + i) % LANES] += float64(x[i]) * float64(y[i])
-        i += 1
+    own = lanes[position % LANES : position % LANES + x.size]
+    for i in range(x.size):
+        own[i] += float64(x[i]) * float64(y[i])
 
 
 @inlined
 def finish_row(lanes: Any, sums: Any, row: Any) -> None:
     """Put the sums of all lanes into `sums[:, row]`, and begin anew."""
     for quantity in range(lanes.shape[0]):
-        total = 0.0
-        for lane in range(LANES):
-            total += lanes[quantity, lane]
-            lanes[quantity, lane] = 0.0
-        sums[quantity, row] = total
+        sums[quantity, row] = sum_of_lanes(lanes[quantity])
+        lanes[quantity] = 0.0
 
 
 @compiled(f"void({MODELS}, {VECTOR}, int64, float64[:, ::1], float64[:, ::1])")

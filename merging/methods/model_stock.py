@@ -25,8 +25,12 @@ def _ratio(whole: WholeTensor, *, clamp: bool, per: str) -> float:
     """The interpolation ratio t of a tensor; 0 is the base, 1 the mean of the models."""
     if per == "row":
         return 0.0
-    products = gram(block.deltas for block in whole.blocks())
-    n = whole.n_models
+    return ratio(gram(block.deltas for block in whole.blocks()), clamp=clamp)
+
+
+def ratio(products: Sequence[Sequence[float]], *, clamp: bool) -> float:
+    """The same from the scalar products of the task vectors, K x K."""
+    n = len(products)
     pairs = list(combinations(range(n), 2))
     cosine = sum(cosine_of(products, i, j, of_zero=0.0) for i, j in pairs) / len(pairs)
     divisor = 1 + (n - 1) * cosine

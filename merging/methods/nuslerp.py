@@ -30,7 +30,11 @@ def _factors(whole: WholeTensor, *, per: str) -> Sequence[float] | Sequence[Tens
             sums = found if sums is None else sums + found
             weights = block.weights
         return None if sums is None else _many(sums, _place(weights))
-    products, weights = products_and_weights(whole)
+    return factors(*products_and_weights(whole))
+
+
+def factors(products: Sequence[Sequence[float]], weights: Sequence[float]) -> tuple[float, float]:
+    """The factors of two tensors, from their scalar products (2 x 2) and weights."""
     t = _place(weights)
     cosine = cosine_of(products, 0, 1, of_zero=1.0)
     return (1 - t, t) if math.sin(math.acos(cosine)) < NEARLY_ZERO else arc(cosine, t)

@@ -22,7 +22,12 @@ NEARLY_PARALLEL = 0.9995
 
 def _coefficients(whole: WholeTensor, *, t: float) -> tuple[float, float]:
     """The factors of the two tensors, from their cosine over the whole tensor."""
-    cosine = cosine_of(gram(block.models for block in whole.blocks()), 0, 1, of_zero=1.0)
+    return factors(gram(block.models for block in whole.blocks()), t=t)
+
+
+def factors(products: Sequence[Sequence[float]], *, t: float) -> tuple[float, float]:
+    """The factors of two tensors, from their scalar products (2 x 2)."""
+    cosine = cosine_of(products, 0, 1, of_zero=1.0)
     return (1 - t, t) if abs(cosine) > NEARLY_PARALLEL else arc(cosine, t)
 
 

@@ -51,8 +51,14 @@ def products_and_weights(whole: WholeTensor) -> tuple[list[list[float]], Sequenc
 
 
 def _mean_factors(whole: WholeTensor, *, normalize: bool) -> Sequence[float]:
-    """Multi-SLERP's factors: the mean direction, times the mean length."""
-    products, weights = products_and_weights(whole)
+    """Multi-SLERP's factors of the whole tensor."""
+    return mean_factors(*products_and_weights(whole), normalize=normalize)
+
+
+def mean_factors(
+    products: Sequence[Sequence[float]], weights: Sequence[float], *, normalize: bool
+) -> Sequence[float]:
+    """The mean direction, times the mean length, from K x K scalar products."""
     if normalize:
         weights = [weight / sum(weights) for weight in weights]
     lengths = [math.sqrt(row[i]) for i, row in enumerate(products)]
@@ -68,8 +74,14 @@ def _mean_factors(whole: WholeTensor, *, normalize: bool) -> Sequence[float]:
 
 
 def _karcher_factors(whole: WholeTensor, *, max_iter: int) -> Sequence[float]:
+    """The Karcher mean's factors of the whole tensor."""
+    return karcher_factors(*products_and_weights(whole), max_iter=max_iter)
+
+
+def karcher_factors(
+    products: Sequence[Sequence[float]], weights: Sequence[float], *, max_iter: int
+) -> Sequence[float]:
     """The Karcher mean of the unit vectors as a sum of them, times the mean length."""
-    products, weights = products_and_weights(whole)
     shares = [weight / sum(weights) for weight in weights]
     lengths = [math.sqrt(row[i]) for i, row in enumerate(products)]
     used = [i for i, length in enumerate(lengths) if length > 0 and shares[i] > 0]
