@@ -93,6 +93,35 @@ def evaluate(
 
 
 @app.command()
+def check(
+    model: Annotated[str, typer.Argument(help="Registered name, folder or Hub id.")],
+    generation: Annotated[bool, typer.Option(help="Load it and let it say 32 tokens.")] = True,
+    device: Device = "auto",
+    json: Json = None,
+) -> None:
+    """Look at a model's health: its numbers, its files, whether it loads and talks."""
+    from jobs import health, registry, terminal, terminal_health
+
+    terminal.check_json(json)
+    registry.ensure_sandbox()
+    result = terminal.show_events(health.check(model, generate=generation, device=device))
+    terminal.write_json(json, result)
+    terminal_health.print_health(result)
+
+
+@app.command()
+def verify(
+    model: Annotated[str, typer.Argument(help="Registered name or folder of a merge.")],
+    device: Device = "auto",
+) -> None:
+    """Rebuild a merge by the recipe in its folder and compare every byte; nothing is written."""
+    from jobs import health, registry, terminal, terminal_health
+
+    registry.ensure_sandbox()
+    terminal_health.print_rebuilt(terminal.show_events(health.verify(model, device=device)))
+
+
+@app.command()
 def leaderboard(
     suite: Annotated[str | None, typer.Option(help="Default: the suite used last.")] = None,
     json: Json = None,

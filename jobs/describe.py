@@ -64,7 +64,8 @@ def signature(folder: Path) -> str:
     """64 hex digits over names, sizes and times of a folder's files: cheap to compare."""
     listed = []
     for path in sorted(folder.iterdir()):
-        if path.suffix in (".safetensors", ".json"):
+        # a report may be written anew at any time, and says nothing that the model depends on
+        if path.suffix in (".safetensors", ".json") and path.name != "health.json":
             status = path.stat()  # through links: the Hub's cache is full of them
             listed.append(f"{path.name}:{status.st_size}:{status.st_mtime_ns}")
     version = f"version {FINGERPRINT_VERSION}"  # of what is remembered under the signature

@@ -9,7 +9,7 @@ from db import settings
 from db.engine import session
 from db.queries import models as model_rows
 from db.tables import Job
-from jobs import devices, recipes, registry, scored, similarity
+from jobs import devices, health, recipes, registry, scored, similarity
 from jobs import names as naming
 from jobs.errors import JobError
 from jobs.queue import Claim
@@ -31,6 +31,8 @@ def complete(claim: Claim) -> dict[str, Any]:
         case "similarity":
             out = str(similarity.folder_of_results())
             return {**claim.spec, "known": registry.fingerprints(), "out": out}
+        case "health" | "verify":
+            return {**claim.spec, **health.complete(claim.spec)}
     return claim.spec
 
 

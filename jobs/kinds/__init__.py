@@ -22,6 +22,8 @@ KINDS: Mapping[str, str] = {
     "evaluate": "jobs.kinds.evaluate",
     "sandbox_build": "jobs.kinds.sandbox",
     "similarity": "jobs.kinds.similarity",
+    "health": "jobs.kinds.health",
+    "verify": "jobs.kinds.verify",
 }
 EXTRA_KINDS = "CRUCIBLE_JOB_KINDS"  # "name=module,name=module": kinds from outside the project
 

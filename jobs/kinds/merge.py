@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ def run(spec: dict[str, Any]) -> Iterator[Event]:
             result = event
         else:
             yield event
+    health = yield from _try(out, spec)
     yield {"kind": "stage", "stage": "Registering"}
     yield {
         "kind": "merged",
@@ -53,7 +55,32 @@ def run(spec: dict[str, Any]) -> Iterator[Event]:
         "rows": spec["rows"],
         **describe(out),
     }
-    yield {**result, "kind": "result", "model": spec["name"], "out": spec["out"]}
+    yield {**result, "kind": "result", "model": spec["name"], "out": spec["out"], "health": health}
+
+
+def _try(out: Path, spec: dict[str, Any]) -> Generator[Event, None, str]:
+    """Load the merge and let it say something, into its health report; return the report's state.
+
+    What comes of it never fails the merge: the weights are written and are what the recipe says.
+    """
+    from jobs.kinds.health import keep
+    from merging.health import report
+
+    health = report.read(out)
+    if health is None:
+        return ""
+    if os.environ.get("CRUCIBLE_SMOKE") == "0":
+        return health.state
+    yield {"kind": "stage", "stage": "Trying the model"}
+    from merging.health.loading import try_model
+
+    tried = try_model(out, device=str(spec.get("device", "auto")))
+    health = health.with_checks(tried.checks, reply=tried.reply)
+    keep(health, out, out)
+    for check in tried.checks:
+        if check.state != "ok":
+            yield {"kind": "warning", "text": f"{check.detail} {check.fix}".strip()}
+    return health.state
 
 
 def _is_there(before: dict[str, str]) -> bool:
