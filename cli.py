@@ -53,13 +53,47 @@ def quickstart(json: Json = None) -> None:
 
 
 @app.command()
-def merge(recipe: Path, out: Path, device: Device = "auto") -> None:
+def merge(
+    recipe: Path,
+    out: Path,
+    device: Device = "auto",
+    convert_pickle: Annotated[
+        bool,
+        typer.Option(
+            "--convert-pickle",
+            help="Agree to pickled weights being opened (tensors only) and copied as safetensors.",
+        ),
+    ] = False,
+) -> None:
     """Merge by a recipe file into a new folder."""
     from jobs import direct, terminal
 
-    result = terminal.show_events(direct.merge(str(recipe), out, device=device))
+    merging = direct.merge(str(recipe), out, device=device, convert_pickle=convert_pickle)
+    result = terminal.show_events(merging)
     name = f", registered as {result['name']}" if result.get("name") else ""
     terminal.say(f"Merged into {out}{name} in {float(result.get('seconds', 0)):.1f} s.")
+
+
+@app.command()
+def extract(
+    expert: Annotated[str, typer.Argument(help="Registered name, folder or Hub id.")],
+    base: Annotated[str, typer.Argument(help="What the expert was made from.")],
+    out: Annotated[Path, typer.Option(help="Folder to make.")],
+    rank: Annotated[int, typer.Option(min=1, help="Of the LoRA of each matrix.")] = 16,
+    others: Annotated[
+        str, typer.Option(help="Norms, biases and embeddings: leave them out, or take them whole.")
+    ] = "leave",
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    device: Device = "auto",
+) -> None:
+    """Extract a LoRA of a rank from an expert and its base, as a PEFT adapter."""
+    from jobs import extracting, terminal
+
+    result = terminal.show_events(
+        extracting.extract(expert, base, out, rank=rank, others=others, dtype=dtype, device=device)
+    )
+    terminal.say(f"Extracted into {out}, registered as {result['name']}: it holds "
+                 f"{100 * float(result['captured']):.1f} % of the squared difference.")  # fmt: skip
 
 
 @app.command()

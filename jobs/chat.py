@@ -22,6 +22,7 @@ from chat.errors import ChatError
 from chat.protocol import Message, Settings, Turn, decode, encode
 from db import settings as places
 from db.queries import models as model_rows
+from jobs import adapters
 
 __all__ = ["ChatError", "ChatSession", "Message", "Settings", "Turn", "folder_of"]
 
@@ -245,6 +246,11 @@ def folder_of(name: str) -> str:
     sources = model_rows.names()
     if name not in sources:
         raise ChatError(f"There is no model {name} to talk to. Choose another on the Chat page.")
+    if adapters.is_adapter(sources[name]):
+        raise ChatError(
+            f"{name} is a LoRA adapter, which speaks only on its base: merge it first (passthrough "
+            "keeps it as it is), then talk to the merge."
+        )
     if Path(sources[name]).is_absolute():
         return sources[name]
     try:

@@ -25,6 +25,8 @@ DOMAINS: Mapping[str, str] = {
 def describe(folder: Path, known: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Everything the registry keeps of a folder, its weights' fingerprint included.
 
+    A LoRA adapter has no fingerprint of its own; that of the adapter on its base is the merge's.
+
     Args:
         folder: a Hugging Face model folder.
         known: signature to fingerprint, of folders that were looked at before; a folder whose
@@ -33,10 +35,13 @@ def describe(folder: Path, known: Mapping[str, str] | None = None) -> dict[str, 
     Raises:
         ModelError: no usable weights in it.
     """
+    from merging.formats.adapter_config import is_adapter
     from merging.sources import fingerprint
 
     facts = headers(folder)
     signature = facts["signature"]
+    if is_adapter(folder):  # its weights are what they are on a base
+        return {**facts, "fingerprint": None}
     return {**facts, "fingerprint": (known or {}).get(signature) or fingerprint(folder)}
 
 
@@ -47,12 +52,19 @@ def headers(folder: Path) -> dict[str, Any]:
         ModelError: no usable weights in it.
     """
     from merging.checkpoint import Checkpoint
+    from merging.formats import adapter_config, lora
 
-    checkpoint = Checkpoint.open(folder)
-    architectures = checkpoint.config.get("architectures") or []
+    if adapter_config.is_adapter(folder):
+        config = adapter_config.read_adapter_config(folder, label=folder.name)
+        checkpoint = lora.open_adapter(folder, label=folder.name)
+        architecture = f"LoRA of rank {config.rank}"
+    else:
+        checkpoint = Checkpoint.open(folder)
+        architectures = checkpoint.config.get("architectures") or []
+        architecture = str(architectures[0] if architectures else "unknown")
     return {
         "signature": signature(folder),
-        "architecture": str(architectures[0] if architectures else "unknown")[:120],
+        "architecture": architecture[:120],
         "n_parameters": int(checkpoint.n_parameters),
         "size_bytes": int(checkpoint.size_bytes),
         "dtype": str(checkpoint.dtype),
@@ -87,6 +99,8 @@ def guess_role(name: str, folder: Path | None) -> str:
     """Base, expert, instruct or merge, from what a folder holds and what a model is called."""
     if folder is not None and (folder / "recipe.yaml").is_file():
         return "merge"
+    if folder is not None and (folder / "adapter_config.json").is_file():
+        return "expert"
     last = name.rstrip("/").rsplit("/", 1)[-1]
     if CHAT_WORDS.search(last):
         return "instruct"

@@ -6,20 +6,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from db.errors import DatabaseError
-from jobs import recipes, registry
+from jobs import adapters, pickles, recipes, registry
 from jobs.errors import JobError
 from jobs.kinds import Event
 from jobs.kinds.parents import locate
 from jobs.kinds.threads import threads_for
 
 
-def merge(recipe_file: str, out: Path, *, device: str = "auto") -> Iterator[Event]:
+def merge(
+    recipe_file: str, out: Path, *, device: str = "auto", convert_pickle: bool = False
+) -> Iterator[Event]:
     """Merge a recipe file into a folder.
 
     Args:
         recipe_file: path of the YAML file.
         out: folder to make.
         device: "auto", "cpu" or "cuda".
+        convert_pickle: the user agrees to pickled weights being opened and copied as safetensors.
 
     Yields:
         The engine's events; the last one is the result, with the registered `name`.
@@ -31,7 +34,14 @@ def merge(recipe_file: str, out: Path, *, device: str = "auto") -> Iterator[Even
     recipes.check_device(device)
     registry.ensure_sandbox()
     known = registry.names()
-    sources = {ref: known.get(ref) or _source(ref) for ref in recipe.references}
+    sources = {}
+    for ref in recipe.references:
+        both = adapters.halves(ref)
+        sources[ref] = known.get(both[1] if both else ref) or _source(both[1] if both else ref)
+        if convert_pickle and pickles.is_pickled(Path(sources[ref])):
+            sources[ref] = str((yield from pickles.converted(Path(sources[ref]), label=ref)))
+    for ref, source in adapters.bases(sources).items():
+        sources.setdefault(ref, source)
     spec = {"recipe": recipe.to_yaml(), "sources": sources, "known": registry.fingerprints()}
     pinned, folders = yield from locate(spec)
     from merging.engine import merge_to_folder

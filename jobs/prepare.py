@@ -9,7 +9,7 @@ from db import settings
 from db.engine import session
 from db.queries import models as model_rows
 from db.tables import Job
-from jobs import devices, health, recipes, registry, scored, similarity
+from jobs import adapters, devices, health, recipes, registry, scored, similarity
 from jobs import names as naming
 from jobs.errors import JobError
 from jobs.queue import Claim
@@ -81,7 +81,9 @@ def _evaluation(spec: dict[str, Any]) -> dict[str, Any]:
         "known": registry.fingerprints(),
         "scored": scored.of_model(row.id, suite_name),
     }
-    if not row.source:
+    if adapters.is_adapter(row.source):
+        more |= {"source": "", **adapters.as_recipe(row.name, row.source)}
+    elif not row.source:
         if row.recipe_yaml is None:
             raise JobError(f"“{row.name}” has neither a folder nor a recipe: nothing to score.")
         recipe, rows = recipes.parents_of(recipes.parse(row.recipe_yaml))

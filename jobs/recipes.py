@@ -12,7 +12,7 @@ from db.engine import session, transaction
 from db.queries import models as model_rows
 from db.queries.models import ModelRow
 from db.tables import Job, Model
-from jobs import describe, devices, registry
+from jobs import adapters, describe, devices, registry
 from jobs import names as naming
 from jobs.errors import JobError
 
@@ -118,7 +118,12 @@ def check_plan(recipe: Recipe, rows: dict[str, ModelRow], label: str, device: st
     if not all(Path(row.source).is_absolute() for row in rows.values()):
         return  # the job looks when it has downloaded them
     out = settings.models_folder() / naming.folder(label)
-    answer = plan(recipe, {ref: Path(row.source) for ref, row in rows.items()}, out, device)
+    sources = {ref: row.source for ref, row in rows.items()}
+    bases = adapters.folders_of_bases(sources)
+    if recipe.base is None and len(bases) < len(adapters.bases(sources)):
+        return  # an adapter's base has to be downloaded first
+    folders = {ref: Path(source) for ref, source in sources.items()}
+    answer = plan(recipe, {**bases, **folders}, out, device)
     for check in answer.checks:
         if check.state == "bad":
             raise ModelError(f"{check.detail} {check.fix}".strip())
@@ -163,13 +168,15 @@ def read_recipe(ref: str) -> str:
 def parents_of(recipe: Recipe) -> tuple[Recipe, dict[str, ModelRow]]:
     """Register a recipe's parents; the recipe tied to their present content, and their rows."""
     rows = {ref: get(registry.register_model(ref)) for ref in recipe.references}
-    known = {ref: row.fingerprint for ref, row in rows.items() if row.fingerprint}
+    known = {ref: row.fingerprint for ref, row in rows.items()
+             if row.fingerprint and adapters.halves(ref) is None}  # fmt: skip
     return recipe.pinned(known), rows
 
 
 def sources_of(rows: dict[str, ModelRow]) -> dict[str, Any]:
     """What the recipe's references mean, now: folders or Hub ids, and registered names."""
+    sources = {ref: row.source for ref, row in rows.items()}
     return {
-        "sources": {ref: row.source for ref, row in rows.items()},
+        "sources": {**adapters.bases(sources), **sources},
         "rows": {ref: row.name for ref, row in rows.items()},
     }

@@ -57,6 +57,8 @@ class Recorder:
                 self._score(event)
             case "merged":
                 self._register(event)
+            case "made":
+                self._enter(event)
             case "warning":
                 self.warnings.append(str(event["text"]))
             case "task_error":
@@ -168,6 +170,16 @@ class Recorder:
             row = registry.add_row(opened, event["name"], values)
             recipe = Recipe.from_yaml(event["recipe_yaml"])
             registry.enter_recipe(opened, row, recipe, event["rows"])
+            job = opened.get_one(Job, self.claim.job_id)
+            job.result = {**(job.result or {}), "model_id": row.id, "model": row.name}
+
+    def _enter(self, event: Event) -> None:
+        """Enter a model that a job has made without a recipe."""
+        with transaction() as opened:
+            queue.write(opened, self.claim)
+            values = {name: event[name] for name in FACTS if event.get(name) is not None}
+            values |= {"source": event["source"], "role": event["role"], "archived": False}
+            row = registry.add_row(opened, event["name"], values)
             job = opened.get_one(Job, self.claim.job_id)
             job.result = {**(job.result or {}), "model_id": row.id, "model": row.name}
 

@@ -16,7 +16,7 @@ from db import settings
 from db.engine import session, transaction
 from db.queries import models as model_rows
 from db.tables import Model, Parent
-from jobs import describe
+from jobs import adapters, describe, pickles
 from jobs import names as naming
 from jobs.errors import JobError
 from jobs.removal import archive, delete_model, forget_unseen
@@ -39,8 +39,9 @@ READ_AT_ONCE_BYTES = 1_000_000_000  # more than this is fingerprinted by the job
 
 
 def register_model(
-    ref: str, *, name: str | None = None, role: str | None = None, domain: str | None = None
-) -> int:
+    ref: str, *, name: str | None = None, role: str | None = None, domain: str | None = None,
+    convert_pickle: bool = False,
+) -> int:  # fmt: skip
     """Put a folder or a Hub id into the registry and return its number.
 
     A folder's headers and configuration are read and checked; a Hub id that is not in the local
@@ -52,12 +53,17 @@ def register_model(
         name: what to call it; default the folder's name or the Hub id.
         role: "base", "expert" or "instruct"; default guessed from the name and the files.
         domain: what it is good at; default guessed from the name.
+        convert_pickle: the user agrees to pickled weights being opened and copied as safetensors;
+            what is registered then is the copy.
 
     Raises:
         ModelError: a folder without usable weights.
         JobError: a name that is taken or cannot be one, or a ref that is nothing of the three.
     """
     ref = ref.strip()
+    both = adapters.halves(ref)
+    if both is not None:
+        return _register_pair(*both)
     known = model_rows.model(ref)
     source = Path(known.source) if known else Path(ref).expanduser()
     if known and not (known.source and Path(known.source).is_absolute()):
@@ -66,9 +72,23 @@ def register_model(
         check_hub_id(ref)
         return _enter(name or ref, ref, None, role, domain)
     folder = Path(os.path.abspath(source))
+    if convert_pickle and pickles.is_pickled(folder):
+        copy, taken = pickles.convert_now(folder, label=name or folder.name), names()
+        if str(copy) not in taken.values():
+            name = name or naming.suggest(folder.name, taken)
+        folder, known = copy, None
     if name is not None:
         name = naming.check(name)
     return _enter(known.name if known else name, str(folder), folder, role, domain)
+
+
+def _register_pair(base: str, adapter: str) -> int:
+    """Put both halves of `BASE+ADAPTER` into the registry; the adapter's number stands for it."""
+    register_model(base)
+    row = model_rows.model(register_model(adapter))
+    assert row is not None
+    adapters.require_adapter(adapter, row.source)
+    return row.id
 
 
 def ensure_sandbox() -> int:
@@ -144,14 +164,17 @@ def compatibility(
     found = {}
     for ref in parsed.references:
         try:  # a name that stands for a Hub id is looked for in the Hub's cache
+            both = adapters.halves(ref)
+            own = both[1] if both else ref
             found[ref] = resolve(
-                ref if ref in known else sources.get(ref, ref), known, download=False
+                own if own in known else sources.get(own, own), known, download=False
             )
         except HubError as error:
             raise HubError(
                 f"{ref} is not on this machine yet; it is taken for a model on the Hub.",
                 exit_code=error.exit_code,
             ) from error
+    found = {**adapters.folders_of_bases({ref: str(path) for ref, path in found.items()}), **found}
     if out is None:
         from jobs.recipes import output_folder
 

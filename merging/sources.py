@@ -18,6 +18,7 @@ HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9_][\w.-]{0,95})?")
 # weights as safetensors only: nothing that could run code is ever fetched
 WANTED_FILES = [
     "config.json",
+    "adapter_config.json",
     "generation_config.json",
     "*.safetensors",
     "model.safetensors.index.json",

@@ -126,6 +126,10 @@ def _results(rows: list[JobRow]) -> None:
             links.link("model", f"Model {merge.name}", icon=":material/deployed_code:", id=merge.id)
             links.link("chat", "Chat with it", icon=":material/forum:", model=merge.name)
             score_card.compare_link(merge, "Compare with its parents")
+        for made in [row for row in found if ids[row.id].kind == "extract"]:
+            held = 100 * float((ids[made.id].result or {}).get("captured", 0))
+            label = f"Adapter {made.name}: holds {held:.1f} % of the squared difference"
+            links.link("model", label, icon=":material/compress:", id=made.id)
         scored = [row for row in rows if row.kind == "evaluate" and row.state == "done"]
         if scored:
             suite = str(scored[0].spec.get("suite_name") or scored[0].spec.get("suite") or "")

@@ -12,7 +12,7 @@ from db.queries.board import Board, Row
 from db.queries.models import ModelRow
 from evaluation.suites import list_suites
 from jobs import api, registry
-from pages.components import links, problems, words
+from pages.components import extract_lora, links, problems, words
 
 CARD_BYTES = 200_000
 
@@ -83,6 +83,7 @@ def _actions(row: ModelRow) -> None:
             links.go("compare", ids=",".join(map(str, list(ids)[:6])))
         with st.popover("Benchmark", icon=":material/speed:"):
             _benchmark(row)
+        extract_lora.draw(row)
         with st.popover("More", icon=":material/more_horiz:"):
             _more(row)
 

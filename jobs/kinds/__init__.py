@@ -21,6 +21,7 @@ KINDS: Mapping[str, str] = {
     "merge": "jobs.kinds.merge",
     "evaluate": "jobs.kinds.evaluate",
     "sandbox_build": "jobs.kinds.sandbox",
+    "extract": "jobs.kinds.extract",
     "similarity": "jobs.kinds.similarity",
     "health": "jobs.kinds.health",
     "verify": "jobs.kinds.verify",

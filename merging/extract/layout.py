@@ -25,12 +25,14 @@ class AdapterLayout:
         whole: tensors that the adapter brings as the expert has them.
         left: changed tensors that it does not bring.
         transposed: the weights lie as [in, out].
+        tied: the output embedding is brought as a copy of the input embedding.
     """
 
     low_rank: dict[str, int]
     whole: tuple[str, ...]
     left: tuple[str, ...]
     transposed: bool
+    tied: bool
 
     def outputs(self, expert: Checkpoint, dtype: str) -> dict[str, OutputTensor]:
         """The tensors of the adapter's file by PEFT's names."""
@@ -78,6 +80,7 @@ class AdapterLayout:
             "init_lora_weights": True,
             "use_rslora": False,
             "use_dora": False,
+            **({"ensure_weight_tying": True} if self.tied else {}),
         }
 
 
@@ -99,12 +102,18 @@ def lay_out_adapter(
     }
     rest = tuple(changed)
     savable = [name for name in rest if name.endswith((".weight", ".bias"))]
-    whole = _with_tied_head(expert, savable) if others == "whole" else []
+    whole = savable if others == "whole" else []
+    tied = expert.is_tied and expert.head is not None and expert.head[1] in whole
+    if tied and expert.head is not None:
+        # PEFT copies a module that is brought whole: a tied head would keep the old values
+        expert.untie()
+        whole = [*whole, expert.head[0]]
     return AdapterLayout(
         low_rank=low_rank,
         whole=tuple(whole),
         left=tuple(name for name in rest if name not in whole),
         transposed=expert.config.get("model_type") in TRANSPOSED,
+        tied=tied,
     )
 
 
@@ -124,16 +133,6 @@ def names_of(tensor: str) -> tuple[str, str]:
     """PEFT's names of A and B."""
     module = PREFIX + module_of(tensor)
     return f"{module}.lora_A.weight", f"{module}.lora_B.weight"
-
-
-def _with_tied_head(expert: Checkpoint, names: list[str]) -> list[str]:
-    """PEFT copies a module that is brought whole: a tied head would keep the old values."""
-    if expert.head is not None and expert.head[1] in names and expert.head[0] not in names:
-        head = expert.head[0]
-        if expert.is_tied:
-            expert.untie()
-            return [*names, head]
-    return names
 
 
 def _targets(modules: list[str]) -> list[str]:

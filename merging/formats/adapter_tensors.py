@@ -62,6 +62,11 @@ class AdapterTensors:
         """Names of the base's tensors that the adapter changes."""
         return {*self.pairs, *self.replaced, *self.biases}
 
+    def forget(self, name: str) -> None:
+        """Leave a tensor out: it is the copy of another."""
+        for changes in (self.pairs, self.replaced, self.biases):
+            changes.pop(name, None)
+
 
 def sort_out(
     stored: Mapping[str, TensorInfo], base: Mapping[str, TensorInfo], config: AdapterConfig,

@@ -147,7 +147,8 @@ class LoraCheckpoint(Checkpoint):
         changed = self._changes.touched & {head, embedding}
         if not changed:
             return
-        if changed == {embedding} and self.adapter_config.keeps_tie:
+        if embedding in changed and self.adapter_config.keeps_tie:
+            self._changes.forget(head)
             return
         self.base.untie()
         for part in (config, config.get("text_config")):

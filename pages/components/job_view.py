@@ -16,7 +16,13 @@ STATES = {
     "failed": ("failed", "error", "red"),
     "cancelled": ("cancelled", "cancel", "gray"),
 }
-KINDS = {"merge": "Merge", "evaluate": "Benchmark", "sandbox_build": "Sandbox"}
+KINDS = {
+    "merge": "Merge",
+    "evaluate": "Benchmark",
+    "sandbox_build": "Sandbox",
+    "similarity": "Similarity",
+    "extract": "Extract a LoRA",
+}
 
 
 def row_of_parts() -> DeltaGenerator:
