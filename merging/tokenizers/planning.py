@@ -198,8 +198,9 @@ class _Plan:
                 else np.fromiter((theirs.get(one, -1) for one in named), np.int64, len(named))
             )
             placed.append(np.where(there < count, there, -1))
-        wished = np.fromiter((one in self.wishes for one in named), np.bool_, len(named))
-        has_row = wished.copy()
+        has_row = np.zeros(len(named), np.bool_)
+        if self.wishes:
+            has_row[:] = [one in self.wishes for one in named]
         for there in placed:
             has_row |= there >= 0
         n_rows = int(ids[has_row].max(initial=-1)) + 1
@@ -211,12 +212,11 @@ class _Plan:
         for name, count, there in zip(self.parents, counts, placed, strict=True):
             rows = np.arange(n_rows, dtype=np.int64)
             rows[rows >= count] = -1
-            # a row whose token stands elsewhere in the result is not the row of this place
-            used = np.fromiter(
-                (p for t, p in self.known[name].tokens.items() if p < n_rows and t in tokens),
-                np.int64,
-            )
-            rows[used] = -1
+            if self.known[name].tokens is not tokens:
+                # a row whose token stands elsewhere in the result is not the row of this place
+                items = self.known[name].tokens.items()
+                used = (place for token, place in items if place < n_rows and token in tokens)
+                rows[np.fromiter(used, np.int64)] = -1
             rows[ids[inside]] = there[inside]
             own.append(rows)
         return n_rows, own

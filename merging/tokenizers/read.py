@@ -153,14 +153,15 @@ def _of_json(data: Mapping[str, Any], texts: Mapping[str, bytes | None]) -> Toke
     known = {*vocabulary, *(one["content"] for one in added)}
     added += [added_token(one, -1, special=True) for one in _named(texts) if one not in known]
     tokens = number(vocabulary, added)
-    merges = json.dumps(merges_of(data)).encode() if data["model"].get("merges") else b""
+    merges = data["model"].get("merges") or []
+    spelled = "\n".join(one if isinstance(one, str) else " ".join(one) for one in merges)
     return Tokenizer(
         tokens=tokens,
         added=tuple(sorted(added, key=lambda one: tokens[one["content"]])),
         kind=str(data["model"].get("type") or ("BPE" if merges else "")),
         n_model=len(vocabulary),
         splitting={part: json.dumps(data.get(part), sort_keys=True) for part in SPLITTING},
-        merges=hashlib.blake2b(merges).hexdigest() if merges else "",
+        merges=hashlib.blake2b(spelled.encode()).hexdigest() if merges else "",
     )
 
 

@@ -101,16 +101,21 @@ def _source(
 
 
 def _dropped(tokens: Mapping[str, int], known: Mapping[str, Tokenizer]) -> Iterator[Check]:
+    groups: dict[tuple[str, ...], list[str]] = {}
     for name, one in known.items():
-        dropped = [token for token in one.tokens if token not in tokens]
-        if dropped:
-            yield Check(
-                TITLE,
-                "warn",
-                f"{name} has {_counted(dropped)} more, which the merge's tokenizer does not know.",
-                f'Take the tokenizer of {name}, or "union", if the merge shall know '
-                f"{'it' if len(dropped) == 1 else 'them'}.",
-            )
+        if one.tokens is not tokens:
+            dropped = tuple(token for token in one.tokens if token not in tokens)
+            if dropped:
+                groups.setdefault(dropped, []).append(name)
+    for dropped, names in groups.items():
+        yield Check(
+            TITLE,
+            "warn",
+            f"{in_words(names, most=4)} {'has' if len(names) == 1 else 'have'} "
+            f"{_counted(dropped)} more, which the merge's tokenizer does not know.",
+            f'Take the tokenizer of {names[0]}, or "union", if the merge shall know '
+            f"{'it' if len(dropped) == 1 else 'them'}.",
+        )
 
 
 def _moved(tokens: Mapping[str, int], known: Mapping[str, Tokenizer]) -> Iterator[Check]:

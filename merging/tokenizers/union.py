@@ -44,8 +44,12 @@ def unite(tokenizers: Mapping[str, Tokenizer], folders: Mapping[str, Path]) -> U
     Returns:
         The union, or what stands in the way.
     """
-    models = {}
+    models: dict[str, _Model] = {}
     for name in tokenizers:
+        like = next((one for one in models if tokenizers[one] is tokenizers[name]), None)
+        if like is not None:
+            models[name] = models[like]
+            continue
         data = tokenizer_json(folders[name])
         if data is None:
             return Check(
