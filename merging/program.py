@@ -81,7 +81,7 @@ class _Tensor:
     like: str  # the reference's tensor that gives dtype and shape
     position: float | None
     sources: tuple[_Source, ...]
-    base: str | None
+    base: tuple[str, str] | None  # the model, and the name there
     part: Slice | None
 
 
@@ -106,7 +106,8 @@ def _places(parents: Parents) -> Iterator[_Tensor]:
         everyone = parents.constituents
         for name in reference.tensors:
             sources = tuple(_Source(one, name) for one in everyone)
-            yield _Tensor(name, name, layers.position(name), sources, recipe.base, None)
+            base = None if recipe.base is None else (recipe.base, name)
+            yield _Tensor(name, name, layers.position(name), sources, base, None)
         return
     _check_layers(parents)
     outside = [name for name in reference.tensors if layers.place(name) is None]
@@ -127,7 +128,8 @@ def _outside(parents: Parents, name: str, part: Slice) -> _Tensor:
     sources = tuple(
         _Source(parents.constituent(one.model), name, one) for one in _ordered(parents, part)
     )
-    return _Tensor(name, name, None, sources, name, part)
+    base = part.base_model(parents.recipe.base)
+    return _Tensor(name, name, None, sources, None if base is None else (base, name), part)
 
 
 def _layer(
@@ -139,7 +141,8 @@ def _layer(
     first = ordered[0]
     stack = stacks[first.model]
     source = parents.by_ref[first.model]
-    reference = Layers(parents.reference.tensors, parents.reference.config)
+    base = part.base_model(parents.recipe.base)
+    below = None if base is None else _layers_of(parents, base)
     for name in source.tensors:
         place = stack.place(name)
         if place is None or place.layer != first.layers[0] + offset:
@@ -152,13 +155,13 @@ def _layer(
             )
             for one in ordered
         )
-        base = reference.name(Place(part.base_layers()[0] + offset, place.rest))
+        origin = Place(part.base_layers()[0] + offset, place.rest)
         yield _Tensor(
             layers.name(Place(number, place.rest)),
             name,
             position(offset, part.count),
             sources,
-            base,
+            None if base is None or below is None else (base, below.name(origin)),
             part,
         )
 
@@ -181,8 +184,9 @@ def _check_layers(parents: Parents) -> None:
     """No slice reaches beyond a model's last layer."""
     for place, part in enumerate(parents.recipe.slices, 1):
         wanted = [(one.model, one.layers[1]) for one in part.sources]
-        if parents.recipe.base is not None:
-            wanted.append((parents.recipe.base, part.base_layers()[1]))
+        base = part.base_model(parents.recipe.base)
+        if base is not None:
+            wanted.append((base, part.base_layers()[1]))
         for ref, end in wanted:
             count = _layers_of(parents, ref).count
             if end > count:
@@ -198,8 +202,8 @@ def _step(parents: Parents, tensor: _Tensor) -> Step:
     shape = parents.vocabulary.shape(giver, tensor.like)
     wanted = recipe.dtype and STORED_NAMES[recipe.dtype]
     base = None
-    if parents.base is not None and tensor.base is not None:
-        base = _view(parents, parents.base, tensor.base if tensor.part else tensor.name)
+    if tensor.base is not None:
+        base = _view(parents, parents.by_ref[tensor.base[0]], tensor.base[1])
     models = tuple(
         _view(parents, parents.by_ref[one.model.model], one.name) for one in tensor.sources
     )
@@ -258,9 +262,9 @@ def _options(parents: Parents, tensor: _Tensor) -> dict[str, Any]:
             own = [source.own.options if source.own else {}]
             # a slice's own value for a model comes before the recipe's for it
             own += [part.options] if part else []
-            own += [source.model.options]
+            own += [source.model.options, recipe.options]
             value = _first(field.name, own, source.name, tensor.position)
-            each.append(found[field.name] if value is None else value)
+            each.append(field.default if value is None else value)
         if len(set(each)) > 1 or (each and each[0] != found[field.name]):
             found[field.name] = tuple(each)
     return found

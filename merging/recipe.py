@@ -274,6 +274,10 @@ class Recipe(Strict):
     def _slice(self, one: Slice) -> dict[str, Any]:
         """A slice with its models' identities in place of their names."""
         data = one.model_dump()
+        if self.base is not None:
+            # said in full: which source is the first one says nothing else
+            base = one.base_model(self.base)
+            data["base"] = {"model": base, "layers": one.base_layers()}
         for source in (*data["sources"], *([data["base"]] if data["base"] else [])):
             source["model"] = self.identity(source["model"])
         if not self.merge_method.ordered:

@@ -53,7 +53,8 @@ class Slice(Strict):
 
     Attributes:
         sources: the constituents in this slice.
-        base: layers of the base; None for those of the first source.
+        base: layers of the base; None for those of the first source. Another model than the
+            recipe's base is one of its models.
         options: of the method, in this slice.
     """
 
@@ -65,6 +66,10 @@ class Slice(Strict):
     def count(self) -> int:
         """Number of layers."""
         return self.sources[0].count
+
+    def base_model(self, base: str | None) -> str | None:
+        """The base of this slice, given that of the recipe; None for a method without one."""
+        return base if self.base is None or base is None else self.base.model
 
     def base_layers(self) -> tuple[int, int]:
         """First layer of the base, and the one after the last."""
@@ -97,9 +102,16 @@ def check_slices(slices: tuple[Slice, ...], models: list[str], base: str | None)
                 raise RecipeError(
                     f"{where} takes layers of {source.model}, which is not among the models."
                 )
-        if one.base is not None and one.base.model != base:
-            raise RecipeError(f"{where} takes {one.base.model} as base; the recipe's is {base}.")
-    unused = set(models) - {source.model for one in slices for source in one.sources}
+        if one.base is not None and one.base.model not in (base, *models):
+            raise RecipeError(
+                f"{where} takes {one.base.model} as base, which is neither the recipe's base nor "
+                "among the models."
+            )
+        if one.base is not None and base is None:
+            raise RecipeError(f"{where} has a base; the recipe has none.")
+    used = [source.model for one in slices for source in one.sources]
+    used += [one.base.model for one in slices if one.base is not None]
+    unused = set(models) - set(used)
     if unused:
         raise RecipeError(f"No slice takes layers of {sorted(unused)[0]}; remove it.")
     total = sum(one.count for one in slices)

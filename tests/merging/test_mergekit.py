@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from merging.errors import RecipeError
-from merging.mergekit import KEYS
-from merging.mergekit_methods import FORMS
+from merging.mergekit.document import KEYS
+from merging.mergekit.forms import FORMS
 from merging.methods import METHODS
 from merging.recipe import Recipe
 from tests.merging.models import stored
@@ -67,13 +67,19 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "nuslerp": {"per": "tensor"},
     "multislerp": {"normalize": True},
     "karcher": {"max_iter": 10},
-    "task_arithmetic": {"scale": 1.0},
+    "task_arithmetic": {"scale": 1.0, "normalize": False},
     "ties": {"density": 1.0, **ELECTED, "normalize": True},
-    "dare_linear": {"density": 1.0, "scale": 1.0, "rescale": "l1"},
+    "dare_linear": {"density": 1.0, "scale": 1.0, "rescale": "l1", "normalize": False},
     "dare_ties": {"density": 1.0, "rescale": "l1", **ELECTED, "normalize": False},
-    "della_linear": {"density": 1.0, "epsilon": 0.0, "scale": 1.0, "rescale": "l1"},
+    "della_linear": {
+        "density": 1.0,
+        "epsilon": 0.0,
+        "scale": 1.0,
+        "rescale": "l1",
+        "normalize": False,
+    },
     "della": {"density": 1.0, "epsilon": 0.0, "rescale": "l1", **ELECTED, "normalize": True},
-    "breadcrumbs": {"density": 1.0, "gamma": 0.01, "scale": 1.0},
+    "breadcrumbs": {"density": 1.0, "gamma": 0.01, "scale": 1.0, "normalize": False},
     "breadcrumbs_ties": {"density": 1.0, "gamma": 0.01, **ELECTED, "normalize": False},
     "model_stock": {"clamp": False, "per": "tensor"},
     "arcee_fusion": {"fence": 1.5},
@@ -85,7 +91,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 def minimal(method: str, **parameters: Any) -> dict[str, Any]:
     """The shortest recipe of a method, given as parsed YAML."""
     form = FORMS[method]
-    own = {"weight": 0.5} if "weight" in form.per_model else {}
+    own = {"weight": 0.5} if form.has("weight") else {}
     names = {"passthrough": ["a"], "slerp": ["a"], "arcee_fusion": ["a"]}.get(method, ["a", "b"])
     data: dict[str, Any] = {
         "merge_method": method,
@@ -110,6 +116,15 @@ def test_every_method_that_mergekit_has_too_is_read() -> None:
     assert set(FORMS) == set(METHODS) - ours_alone == set(DEFAULTS)
 
 
+@pytest.mark.parametrize("method", FORMS)
+def test_every_option_is_a_parameter_of_mergekits_or_fixed(method: str) -> None:
+    """An option that is added to a method must be given a meaning in mergekit's recipes."""
+    form = FORMS[method]
+    mapped = {one.option for one in form.parameters} | set(form.fixed)
+    mapped |= {"per"} if form.has("nuslerp_flatten") else set()
+    assert mapped - {None} == set(METHODS[method].options.model_fields)
+
+
 @pytest.mark.parametrize(
     ("method", "parameters", "per"),
     [
@@ -129,15 +144,6 @@ def test_epsilon_counts_to_both_sides_in_mergekit() -> None:
     data = minimal("della", density=0.5, epsilon=0.1, rescale=False)
     options = Recipe.from_mapping(data).options
     assert (options["epsilon"], options["rescale"]) == (0.2, "none")
-
-
-@pytest.mark.parametrize(
-    "method", ["task_arithmetic", "dare_linear", "della_linear", "breadcrumbs"]
-)
-def test_normalize_of_a_sum_divides_the_weights(method: str) -> None:
-    data = minimal(method, normalize=True)
-    data["models"][0]["parameters"]["weight"] = 1.5
-    assert [one.weight for one in Recipe.from_mapping(data).models] == [0.75, 0.25]
 
 
 def test_slerp_goes_from_the_base_to_the_other() -> None:
@@ -170,15 +176,61 @@ def changed(method: str = "ties", **changes: Any) -> dict[str, Any]:
     return {**minimal(method), **changes}
 
 
+def slices(*parts: list[tuple[str, list[int]]], **more: Any) -> list[dict[str, Any]]:
+    return [
+        {"sources": [{"model": name, "layer_range": layers} for name, layers in part], **more}
+        for part in parts
+    ]
+
+
 def entry(**changes: Any) -> list[dict[str, Any]]:
     return [{"model": "a", "parameters": {"weight": 1.0}, **changes}]
 
 
-GRADIENT = [0, 0.5, 1]
-FILTERS = [{"filter": "self_attn", "value": 0.5}, {"value": 1}]
+TWO = [("a", [0, 2]), ("b", [0, 2])]
+ATTENTION = {"filter": "self_attn", "value": 0.5}
+STACK = {"merge_method": "passthrough", "slices": slices([("a", [0, 2])], [("b", [1, 2])])}
+
+
+def stack(*parts: list[tuple[str, list[int]]], **more: Any) -> dict[str, Any]:
+    return {**STACK, "slices": slices(*parts, **more)}
+
+
+def module(content: Any) -> dict[str, Any]:
+    return {"merge_method": "passthrough", "modules": content}
+
+
 REFUSED: list[tuple[dict[str, Any], list[str]]] = [
-    (changed(slices=[]), ['"slices"', "cannot honour"]),
-    (changed(modules={}), ['"modules"', "cannot honour"]),
+    (changed(slices=slices(TWO)), ['both "models" and "slices"']),
+    (changed(modules={"default": {"models": entry()}}), ['"modules" beside others']),
+    (module({"a": {}, "b": {}}), ["2 modules", "cannot honour"]),
+    (module({"a": {}}), ['needs "models" or "slices"']),
+    (module({"a": {"slice": []}}), ["slice", 'mean "slices"']),
+    (module([1]), ['"modules"']),
+    ({**STACK, "slices": [{"source": []}]}, ["slices.1", '"sources"']),
+    ({**STACK, "slices": [{"sources": []}]}, ["slices.1", '"sources"']),
+    ({**STACK, "slices": 3}, ['"slices"', "a list"]),
+    (stack([("a", [0, 2])], basemodel="x"), ["basemodel", "base_model"]),
+    (stack([("a", [2, 2])]), ["slices.1.sources.1.layer_range", "[2, 2]"]),
+    (stack([("a", [0, 1.5])]), ["layer_range", "1.5"]),
+    (stack([("a", [0, 10**9])]), ["layer_range"]),
+    (stack(TWO), ["takes 1 model"]),
+    (stack([("a", [0, 2]), ("a", [0, 2])]), ["a stands in slices.1 twice"]),
+    ({**STACK, "base_model": "c"}, ["base_model", "config and tokenizer alone"]),
+    ({"merge_method": "linear", "slices": slices(TWO)}, ["needs a weight", '"a"']),
+    (
+        {**stack([("a", [0, 2]), ("b", [0, 1])]), "merge_method": "karcher"},
+        ["slices.1 takes 2 layers of a and 1 of b"],
+    ),
+    (
+        {"merge_method": "ties", "slices": slices(TWO), "base_model": "c"},
+        ["slices.1 lacks layers of its base_model c"],
+    ),
+    ({"merge_method": "ties", "slices": slices(TWO)}, ["needs a base_model"]),
+    (
+        {"merge_method": "nuslerp", "slices": [*slices(TWO), *slices(TWO, base_model="b")]},
+        ["base_model in some slices"],
+    ),
     (changed(basemodel="x"), ["basemodel", 'mean "base_model"']),
     (changed(merge_method="tise"), ["tise", 'mean "ties"']),
     (changed(merge_method="nearswap"), ["nearswap", "cannot honour"]),
@@ -188,31 +240,63 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     (changed(models=[]), ['"models"']),
     (changed(models=["a"]), ["models.1", '"model"']),
     (changed(models=[{"model": "base"}]), ["no model besides"]),
-    (changed(models=entry(weight=1)), ["weight", "key of a model"]),
-    (changed(models=entry(model="a+lora")), ["LoRA", "a+lora"]),
-    (changed(models=entry(model={"path": "a"})), ["keys and values"]),
+    (changed(models=entry(weight=1)), ["weight", "key of models.1"]),
+    (changed(models=entry(layer_range=[0, 1])), ["layer_range", "key of models.1"]),
+    (changed(models=entry(model="a+b+c")), ["models.1.model", "MODEL+ADAPTER"]),
+    (changed(models=entry(model="a@v1+b")), ["a revision of the model below the adapter"]),
+    (changed(models=entry(model="a@v1@v2")), ["models.1.model", "MODEL@REVISION"]),
+    (changed(models=entry(model="a@")), ["models.1.model", "MODEL@REVISION"]),
+    (changed(models=entry(model={"path": "a"})), ["path", "key of models.1.model"]),
+    (changed(models=entry(model={"model": {"path": 1}})), ["models.1.model.model", "a path"]),
+    (
+        changed(models=entry(model={"model": "a", "override_architecture": "X"})),
+        ["override_architecture"],
+    ),
     (changed(models=[*entry(), *entry()]), ["a stands", "twice"]),
     (changed(models=entry(parameters={})), ["needs a weight", '"a"']),
     (changed(models=entry(parameters=[1])), ["models.1.parameters"]),
-    (changed(models=entry(parameters={"weight": GRADIENT})), ["gradient", "weight"]),
-    (changed(models=entry(parameters={"weight": FILTERS})), ["filters", "weight"]),
+    (changed(models=entry(parameters={"weight": [ATTENTION]})), ["filters of weight", '"a"']),
+    (changed(models=entry(parameters={"weight": []})), ["weight is an empty list"]),
+    (changed(models=entry(parameters={"weight": [[1]]})), ["list inside a list"]),
+    (changed(models=entry(parameters={"weight": [1, ATTENTION]})), ["mixes values and filters"]),
+    (
+        changed(models=entry(parameters={"weight": [{"pattern": "mlp", "value": 1}]})),
+        ["pattern", '"filter"'],
+    ),
     (changed(models=entry(parameters={"weight": "1"})), ["weight must be a number"]),
     (changed(models=entry(parameters={"weight": True})), ["weight must be a number"]),
+    (changed(models=entry(parameters={"weight": [1, "x"]})), ["weight must be a number"]),
     (changed(models=entry(parameters={"weight": 1, "densty": 0.1})), ["densty", '"density"']),
     (changed(parameters={"lamda": 0.1}), ["lamda", '"lambda"']),
+    (changed(parameters={"gamma": 0.1}), ["gamma", "parameter of mergekit's ties"]),
     (changed(parameters={"normalize": 1}), ["normalize must be true or false"]),
+    (changed(parameters={"normalize": [True, 1]}), ["normalize must be true or false"]),
     (changed(parameters={"rescale": True}), ["rescale true", "Only false"]),
+    (changed(parameters={"rescale": [True, False]}), ["rescale", "Only false"]),
     (changed(parameters={"lambda": 10**400}), ["parameters.lambda", "no sensible number"]),
     (changed(parameters={"lambda": float("nan")}), ["scale must be a finite number"]),
     (changed(parameters={"density": 0}), ["density is 0"]),
+    (changed(parameters={"density": [1, 0]}), ["density is 0"]),
+    (changed("karcher", parameters={"max_iter": [1, 9]}), ["list of values for max_iter"]),
+    (changed("karcher", parameters={"max_iter": 1.5}), ["max_iter"]),
+    (changed("karcher", parameters={"tol": 1e-3}), ["tol", "Only 1e-05"]),
+    (changed("della", parameters={"density": [1, 0.5]}), ["density of 1 in some tensors"]),
     (changed("slerp", parameters={}), ["needs the parameter t"]),
+    (changed("slerp", parameters={"t": [ATTENTION]}), ["filters of t"]),
     (changed("slerp", models=[{"model": "a"}, {"model": "b"}]), ["takes 2", "has 3"]),
-    (changed("linear", base_model="else"), ["base_model", "linear"]),
-    (changed(tokenizer_source="union"), ['"union"']),
-    (changed(tokenizer={"source": "union"}), ['tokenizer.source "union"']),
-    (changed(tokenizer={"source": "base", "tokens": {}}), ["source and tokens"]),
+    (changed("linear", base_model="else"), ["needs a weight", '"else"']),
+    (changed("passthrough", base_model="else"), ["takes 1 model", "has 2"]),
     (changed(tokenizer_source="elsewhere"), ["elsewhere"]),
-    (changed(chat_template="chatml"), ['chat_template "chatml"', "cannot honour"]),
+    (changed(tokenizer_source="base", tokenizer={}), ["keep one of them"]),
+    (changed("linear", tokenizer_source="base"), ["no base_model"]),
+    (changed(tokenizer="union"), ['"tokenizer"']),
+    (changed(tokenizer={"sources": "base"}), ["sources", 'mean "source"']),
+    (changed(tokenizer={"tokens": ["x"]}), ["tokenizer.tokens"]),
+    (changed(tokenizer={"tokens": {"x": {"sorce": "a"}}}), ["sorce", '"source"']),
+    (changed(tokenizer={"tokens": {"x": {"source": "c"}}}), ['"c"', "no model of the recipe"]),
+    (changed(tokenizer={"pad_to_multiple_of": 0}), ["pad_to_multiple_of"]),
+    (changed(chat_template="chatml2"), ['chat_template "chatml2"', "cannot honour"]),
+    (changed(chat_template="base"), ['chat_template "base"', "cannot honour"]),
     (changed(dtype="float64"), ["dtype", "float64"]),
 ]
 
@@ -243,18 +327,13 @@ def test_junk_is_a_recipe_or_a_sentence(method: str, junk: dict[str, Any]) -> No
         Recipe.from_mapping({**minimal(method), **junk})
 
 
-def test_densities_that_differ_are_refused_and_equal_ones_are_not() -> None:
-    data = minimal("ties")
-    data["models"][0]["parameters"]["density"] = 0.5
-    with pytest.raises(RecipeError, match=r"density of its own.*0.5 for a and 1 for b"):
-        Recipe.from_mapping(data)
-    data["models"][1]["parameters"]["density"] = 0.5
-    assert Recipe.from_mapping(data).options["density"] == 0.5
-
-
 def test_idle_parameters_change_nothing() -> None:
     data = minimal("task_arithmetic", density=0.1, rescale=True, int8_mask=True)
+    data["models"][0]["parameters"] |= {"normalize": True, "density": [], "lambda": 3}
     assert Recipe.from_mapping(data) == Recipe.from_mapping(minimal("task_arithmetic"))
+    data = minimal("slerp", normalize=True, int8_mask=True)
+    data["models"][0]["parameters"] |= {"weight": "much"}
+    assert Recipe.from_mapping(data) == Recipe.from_mapping(minimal("slerp"))
 
 
 def test_ties_means_what_mergekit_means(family: dict[str, Path], tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def make(method: str = "task_arithmetic", *models: str, **more: Any) -> Recipe:
 def test_reads_what_it_says() -> None:
     recipe = Recipe.from_yaml(TEXT)
     assert recipe.name == "finance-instruct"
-    assert recipe.options == {"scale": 1.0}
+    assert recipe.options == {"scale": 1.0, "normalize": False}
     assert recipe.models[1] == Constituent(model="sandbox/instruct", role="instruct", weight=1.0)
     assert recipe.parents == [
         Parent("sandbox/base", "base", None),
