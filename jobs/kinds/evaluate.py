@@ -86,13 +86,15 @@ def _loaded(spec: dict[str, Any]) -> Generator[Event, None, Ready | None]:
 def _merged(spec: dict[str, Any]) -> Generator[Event, None, Ready | None]:
     """The recipe's merge, made in memory; what stands for its content is the recipe's hash."""
     from evaluation.run import scoring_dtype
+    from merging.formats.bases import config_folder
     from merging.in_memory import merge_to_model
 
     yield {"kind": "stage", "stage": f"Merging {spec['model']} in memory"}
     recipe, folders = yield from locate(spec)
     yield {"kind": "model", "model_id": spec["model_id"], "fingerprint": recipe.hash}
     device = spec.get("device", "auto")
-    dtype = scoring_dtype(folders[recipe.config_donor], device=device)
+    donor = config_folder(recipe.config_donor, folders, recipe_base=recipe.base)
+    dtype = scoring_dtype(donor, device=device)
     skip = _skip(spec, recipe.hash, dtype)
     if skip is None:
         return None

@@ -9,7 +9,7 @@ from merging.checkpoint import Checkpoint
 from merging.errors import ModelError
 from merging.formats.adapter_config import is_adapter, read_adapter_config
 
-__all__ = ["base_wanted", "is_adapter", "open_model", "split_reference"]
+__all__ = ["base_wanted", "config_folder", "is_adapter", "open_model", "split_reference"]
 
 
 def split_reference(ref: str) -> tuple[str, str] | None:
@@ -58,28 +58,42 @@ def open_model(
         ModelError: a folder cannot be opened, or an adapter's base is not there.
     """
     folder = folders[ref]
-    if not is_adapter(folder):
+    base_ref = _base_of(ref, folders, recipe_base)
+    if base_ref is None:
         return Checkpoint.open(folder, label=ref)
-    wanted = base_wanted(ref, folder)
-    named = wanted[0] if wanted is not None else None
-    if named is not None and named in folders:
-        base_ref = named
-    elif recipe_base is not None and recipe_base != ref and split_reference(ref) is None:
-        base_ref = recipe_base
-    else:
-        raise ModelError(
-            f"{ref} is a LoRA adapter whose base "
-            + (f"{named} is not here" if named else "is not named in its config")
-            + ". Give both as BASE+ADAPTER."
-        )
-    if is_adapter(folders[base_ref]) and split_reference(base_ref) is None:
-        raise ModelError(
-            f"{ref} is a LoRA adapter, and so is its base {base_ref}. Give the whole model as "
-            "BASE+ADAPTER."
-        )
     base = open_model(base_ref, folders)
     try:
         return Checkpoint.open(folder, label=ref, base=base)
     except BaseException:
         base.close()
         raise
+
+
+def config_folder(ref: str, folders: Mapping[str, Path], *, recipe_base: str | None = None) -> Path:
+    """The folder with the config.json of the model a reference stands for; see `open_model`."""
+    base_ref = _base_of(ref, folders, recipe_base)
+    return folders[ref] if base_ref is None else config_folder(base_ref, folders)
+
+
+def _base_of(ref: str, folders: Mapping[str, Path], recipe_base: str | None) -> str | None:
+    """Reference of what a model is an adapter of; None for a whole model."""
+    if not is_adapter(folders[ref]):
+        return None
+    wanted = base_wanted(ref, folders[ref])
+    named = wanted[0] if wanted is not None else None
+    if named is not None and named in folders:
+        found = named
+    elif recipe_base is not None and recipe_base != ref and split_reference(ref) is None:
+        found = recipe_base
+    else:
+        raise ModelError(
+            f"{ref} is a LoRA adapter whose base "
+            + (f"{named} is not here" if named else "is not named in its config")
+            + ". Give both as BASE+ADAPTER."
+        )
+    if is_adapter(folders[found]) and split_reference(found) is None:
+        raise ModelError(
+            f"{ref} is a LoRA adapter, and so is its base {found}. Give the whole model as "
+            "BASE+ADAPTER."
+        )
+    return found
