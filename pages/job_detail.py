@@ -8,7 +8,7 @@ from db.queries import jobs as job_rows
 from db.queries import models as model_rows
 from db.queries.jobs import JobRow
 from jobs import api
-from pages.components import job_view, links, problems, score_card, words
+from pages.components import job_view, links, problems, score_card, verify_result, words
 
 POLL_SECONDS = 1.0
 LOG_LINES = 200
@@ -46,6 +46,7 @@ def _live(group: str | None, number: int | None) -> None:
     if len(rows) == 1 and rows[0].group and not group:
         links.link("job", "All jobs of this run", icon=":material/stacks:", group=rows[0].group)
     _results(rows)
+    verify_result.section(rows)
     if st.session_state.get("job_was_open") and not is_open:
         st.session_state.job_was_open = False
         st.rerun()  # stop polling, and let the sidebar know

@@ -12,7 +12,7 @@ from db.queries.board import Board, Row
 from db.queries.models import ModelRow
 from evaluation.suites import list_suites
 from jobs import api, registry
-from pages.components import extract_lora, links, problems, words
+from pages.components import extract_lora, health_card, links, problems, words
 
 CARD_BYTES = 200_000
 
@@ -36,6 +36,7 @@ def main() -> None:
         )
     _actions(row)
     _facts(row)
+    health_card.section(row)
     left, right = st.columns([7, 5], gap="large")
     with left:
         _scores(row)

@@ -79,6 +79,7 @@ def _reference(spec: Mapping[str, Any]) -> Any:
     """The base of a merge, or its first parent, when it is on this disk; else nothing."""
     if not spec.get("recipe"):
         return contextlib.nullcontext(None)
+    from merging.card import shown
     from merging.checkpoint import Checkpoint
     from merging.recipe import Recipe
     from merging.sources import resolve
@@ -86,4 +87,4 @@ def _reference(spec: Mapping[str, Any]) -> Any:
     recipe = Recipe.from_yaml(spec["recipe"])
     ref = recipe.base or recipe.in_merge_order()[0].model
     source = spec["sources"].get(ref, ref)
-    return Checkpoint.open(resolve(source, {}, download=False), label=Path(ref).name)
+    return Checkpoint.open(resolve(source, {}, download=False), label=shown(ref))

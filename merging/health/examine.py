@@ -71,7 +71,8 @@ def examine(
             yield {"kind": "progress", "stage": "Reading the weights", "done": len(tensors),
                    "total": total, "unit": "tensors"}  # fmt: skip
         name = reference.label if reference else ""
-        if before is not None and not any(wrong.values()) and _same(before.tensors, tensors):
+        same = before is not None and _same(before.tensors, tensors)
+        if before is not None and same and not any(wrong.values()):
             # the weights are those that were merged: what was counted then is still true
             tensors, name = dict(before.tensors), before.reference
         found = weights.checks(tensors, reference=name, dtype=checkpoint.dtype, wrong=wrong)
@@ -84,6 +85,9 @@ def examine(
         tried = try_model(folder, generate=generate, device=device)
         found += tried.checks
         reply = tried.reply
+    if before is not None and same and not (load and generate):
+        found += [check for check in before.checks if check.title == "Generation"]
+        reply = before.reply
     health = Health(ordered(found), tensors, name, reply)
     yield {"kind": "result", "health": health.data(), "state": health.state}
     return health

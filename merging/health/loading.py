@@ -48,8 +48,7 @@ def try_model(folder: Path, *, generate: bool = True, device: str = "auto") -> T
             are compared.
         device: "auto", "cpu" or a torch device.
     """
-    reason = "" if generate else "It was not asked."
-    place = "meta"
+    place, reason = "meta", ""
     if generate:
         place, reason = _place(folder, device)
     try:
@@ -58,7 +57,8 @@ def try_model(folder: Path, *, generate: bool = True, device: str = "auto") -> T
         return Tried((_unloadable(error),))
     found = [_tensors(info)]
     if place == "meta":
-        found.append(Check(GENERATION, "ok", f"Not tried: {reason}"))
+        if generate:
+            found.append(Check(GENERATION, "ok", f"Not tried: {reason}"))
         return Tried(tuple(found))
     try:
         check, reply = _talk(model, folder)
