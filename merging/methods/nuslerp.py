@@ -19,12 +19,17 @@ if TYPE_CHECKING:
 
 
 def _factors(whole: WholeTensor, *, per: str) -> Sequence[float] | Sequence[Tensor] | None:
-    """The factors of the two tensors, or of each of their columns; rows see to themselves."""
+    """The factors of the two tensors, or of each of their columns; rows see to themselves.
+
+    A tensor of one dimension is one row, and one column as well.
+    """
     if per == "row":
         return None
     if per == "column":
         sums = None
         for block in whole.blocks():
+            if len(block.shape) < 2:
+                return None
             x, y = (vector.view(-1, block.row_length) for vector in block.vectors)
             found = products_of(x, y, 0)
             sums = found if sums is None else sums + found
@@ -63,7 +68,7 @@ def nuslerp(
     vectors: Sequence[Tensor],  # 2 x [n] float32, task vectors with a base, else weights
     weights: Sequence[float],  # 2 coefficients w_i
     row_length: int,  # elements of a row; n is a multiple
-    statistics: Sequence[float],  # the two factors, of the tensor or of each column
+    statistics: Sequence[float] | None,  # the two factors, of the tensor or of each column
     *,
     per: Annotated[
         Literal["tensor", "row", "column"],
@@ -84,10 +89,10 @@ def nuslerp(
     `column` that with nuslerp_row_wise = true, whose name says the contrary. Beside a zero vector
     mergekit turns by a right angle. More than two dimensions are the matrix of their rows.
     """
-    if per == "tensor":
+    if per == "tensor" and statistics is not None:
         return placed(base_or_none, vectors, statistics)
     x, y = (vector.view(-1, row_length) for vector in vectors)
-    if per == "column":
+    if statistics is not None:
         merged = (x * statistics[0] + y * statistics[1]).flatten()
     else:
         first, second = _many(products_of(x, y, 1), _place(weights))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import combinations
 from typing import Any
 
 import pytest
@@ -166,3 +167,22 @@ def test_tensor_arguments_say_shape_and_dtype(name: str) -> None:
         line = next(line for line in source.splitlines() if line.strip().startswith(f"{taken}:"))
         assert "#" in line, line
         assert "Tensor" not in line or "[n] float32" in line, line
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_belongs_together_is_entries_rows_or_the_tensor(name: str) -> None:
+    method = METHODS[name]
+    expected = 60 if method.whole_tensor else 5 if method.by_rows else 1
+    assert method.together((3, 4, 5)) == expected
+    assert method.together(()) == 1
+    assert method.together((7, 0)) == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_choice_merges_and_is_no_other_choice(name: str) -> None:
+    given = sample(name, (12, 10))
+    for field in METHODS[name].fields():
+        if field.kind == "choice":
+            merged = [merge(name, **given, **{field.name: choice}) for choice in field.choices]
+            assert all(one.isfinite().all() for one in merged)
+            assert not any(one.equal(two) for one, two in combinations(merged, 2)), field.name

@@ -158,3 +158,33 @@ def test_weights_that_leave_no_mean_are_refused(weights: list[float]) -> None:
     for name in ("nuslerp", "multislerp", "karcher"):
         with pytest.raises(RecipeError, match=r"weights (add up to 0|of 0 or more)"):
             Recipe(method=name, models=models)
+
+
+@everyday
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 99), st.booleans(), st.booleans())
+def test_rows_and_columns_are_merged_as_tensors_of_their_own(
+    rows: int, columns: int, seed: int, with_base: bool, clamp: bool
+) -> None:
+    base, *models = tensors((rows, columns), 3, seed)
+    given_base = base if with_base else None
+    pair, shares = models[:2], [2.0, 0.5]
+    by_row = merge("nuslerp", given_base, pair, shares, per="row", chunk=5, block=16)
+    by_column = merge("nuslerp", given_base, pair, shares, per="column", chunk=5, block=16)
+    stocks = merge("model_stock", base, models, per="row", clamp=clamp, chunk=5, block=16)
+    for row in range(rows):
+        start = None if given_base is None else given_base[row]
+        alone = merge("nuslerp", start, [model[row] for model in pair], shares)
+        torch.testing.assert_close(by_row[row], alone, rtol=1e-5, atol=1e-5)
+        stock = merge("model_stock", base[row], [model[row] for model in models], clamp=clamp)
+        torch.testing.assert_close(stocks[row], stock, rtol=1e-4, atol=1e-4)
+    for column in range(columns):
+        start = None if given_base is None else given_base[:, column]
+        alone = merge("nuslerp", start, [model[:, column] for model in pair], shares)
+        torch.testing.assert_close(by_column[:, column], alone, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("per", ["tensor", "row", "column"])
+def test_a_vector_is_one_row_and_one_column(per: str) -> None:
+    one, two = torch.tensor([3.0, 0.0]), torch.tensor([0.0, 3.0])
+    merged = merge("nuslerp", None, [one, two], per=per)
+    torch.testing.assert_close(merged, torch.full((2,), 3 / 2**0.5))
