@@ -7,8 +7,8 @@ Wherever a recipe takes a value it also takes
 
 and a filter's value may be a gradient. Written and meant as in mergekit: a gradient's points are
 spread evenly from the first layer of a slice (or of the model) to its last one and interpolated
-linearly; switches and words are not interpolated; tensors outside of the layers take the first
-point.
+linearly, to a whole number between whole numbers; switches and words are not interpolated; tensors
+outside of the layers take the first point. What no filter means keeps what it has without.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from merging.errors import RecipeError
+from merging.patterns import compile_pattern
 from merging.wording import quoted, unknown
 
 Scalar = bool | int | float | str
@@ -85,7 +86,12 @@ def resolve(setting: Any, tensor: str, position: float | None) -> Any:
         return setting[before]
     after = min(before + 1, len(setting) - 1)
     share = place - before
-    return (1 - share) * setting[before] + share * setting[after]
+    first, second = setting[before], setting[after]
+    value = (1 - share) * first + share * second
+    if isinstance(first, int) and isinstance(second, int):
+        return round(value)
+    # rounding must not lead out of the range that the option allows
+    return min(max(value, min(first, second)), max(first, second))
 
 
 def matches(filter_: str | None, tensor: str) -> bool:
@@ -158,9 +164,10 @@ def _filter(given: Any, where: str) -> str:
         )
     if given.startswith(REGULAR):
         try:
-            re.compile(given.removeprefix(REGULAR))
-        except (re.error, RecursionError, OverflowError) as error:
+            compile_pattern(given.removeprefix(REGULAR))
+        except ValueError as error:
             raise RecipeError(
-                f"The filter {quoted(given)} of {where} is no regular expression: {error}."
+                f"The filter {quoted(given)} of {where} cannot be used as a regular expression: "
+                f"{error}."
             ) from None
     return given

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
@@ -10,28 +9,7 @@ import streamlit as st
 from merging.methods import OptionField
 
 
-def draw(fields: list[OptionField], values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """One widget per option, two in a row; returns the values by name.
-
-    Args:
-        fields: the method's options in order.
-        values: the present values.
-        prefix: start of the widgets' keys, one per method.
-    """
-    chosen: dict[str, Any] = {}
-    if not fields:
-        return chosen
-    columns = st.columns(2 if len(fields) > 1 else 1, gap="medium")
-    for place, field in enumerate(fields):
-        key = f"{prefix}{field.name}"
-        if key not in st.session_state:
-            st.session_state[key] = values[field.name]
-        with columns[place % len(columns)]:
-            chosen[field.name] = _widget(field, key)
-    return chosen
-
-
-def _widget(field: OptionField, key: str) -> Any:
+def widget(field: OptionField, key: str) -> Any:
     """The widget that suits the option's kind and range; its value lives under `key`."""
     if field.kind == "bool":
         return st.toggle(field.title, key=key, help=field.help)

@@ -12,9 +12,9 @@ from typing import Any
 import streamlit as st
 
 from db.queries.models import ModelRow
-from merging.methods import METHODS
 from merging.recipe import DTYPES
-from pages.components import option_fields, problems
+from merging.tokenizers import templates
+from pages.components import method_form, problems, recipe_slices, words
 from pages.components.draft import MAX_SEED, Draft
 
 KEY = "build_draft"
@@ -41,8 +41,8 @@ def draw(draft: Draft, models: Sequence[ModelRow]) -> None:
         _models(draft, models)
     with st.container(border=True):
         st.subheader("Method", anchor=False)
-        _method(draft)
-        _weights(draft)
+        method_form.draw(draft, PREFIX)
+        _slices(draft)
     with st.expander("Precision, seed, tokenizer", icon=":material/tune:"):
         _details(draft)
 
@@ -98,41 +98,6 @@ def _names(models: Sequence[ModelRow], draft: Draft, role: str) -> list[str]:
     return list(dict.fromkeys([row.name for row in fitting] + draft.references))
 
 
-def _method(draft: Draft) -> None:
-    draft.method = st.selectbox(
-        "Merge method",
-        list(METHODS),
-        key=_seed_key("method", draft.method),
-        format_func=lambda name: METHODS[name].title if name in METHODS else str(name),
-        label_visibility="collapsed",
-    )
-    method = draft.merge_method
-    st.markdown(method.summary)
-    paper = f" · [arXiv:{method.paper}](https://arxiv.org/abs/{method.paper})"
-    st.caption(f"Good for {method.when_to_use}{paper if method.paper else ''}")
-    values = option_fields.draw(
-        method.fields(), draft.option_values(), f"{PREFIX}option_{method.name}_"
-    )
-    draft.options[method.name] = values
-
-
-def _weights(draft: Draft) -> None:
-    """A weight for every constituent, for methods that have any."""
-    if not draft.merge_method.uses_weights or not draft.models:
-        return
-    st.caption("Weights")
-    columns = st.columns(min(3, len(draft.models)), gap="medium")
-    for place, (ref, _) in enumerate(draft.models):
-        with columns[place % len(columns)]:
-            draft.weights[ref] = st.number_input(
-                problems.as_text(ref),
-                min_value=-100.0,
-                max_value=100.0,
-                step=0.05,
-                key=_seed_key(f"weight_{ref}", float(draft.weights.get(ref, 1.0))),
-            )
-
-
 def _details(draft: Draft) -> None:
     left, right = st.columns(2, gap="medium")
     with left:
@@ -155,20 +120,63 @@ def _details(draft: Draft) -> None:
             )
         )
     with right:
-        draft.tokenizer = _policy("Tokenizer from", "tokenizer", draft.tokenizer, draft)
+        draft.tokenizer = _policy("Tokenizer from", "tokenizer", draft.tokenizer, draft, "union")
         draft.chat_template = _policy(
-            "Chat template from", "chat_template", draft.chat_template, draft, "none"
+            "Chat template from",
+            "chat_template",
+            draft.chat_template,
+            draft,
+            "none",
+            *templates.NAMED,
+        )
+    _vocabulary(draft)
+
+
+def _vocabulary(draft: Draft) -> None:
+    """Rows of the embeddings; single tokens are the text's, and shown here."""
+    draft.pad_to_multiple_of = st.number_input(
+        "Embedding rows: a multiple of",
+        min_value=1,
+        max_value=65536,
+        step=1,
+        key=_seed_key("pad", draft.pad_to_multiple_of),
+        placeholder="as they are",
+        help="Some machines compute faster when the vocabulary is a multiple of 64, say.",
+        width=220,
+    )
+    if draft.tokens:
+        st.caption(
+            f"The embeddings of {words.plural(len(draft.tokens), 'token')} come from where the "
+            f"recipe's text says: {problems.as_text(', '.join(list(draft.tokens)[:8]))}."
         )
 
 
 def _policy(label: str, name: str, value: str, draft: Draft, *more: str) -> str:
     """Where the tokenizer or the chat template comes from."""
     choices = list(dict.fromkeys(["auto", *more, *draft.references, value]))
-    words = {"auto": "the instruct model, else the base", "none": "nowhere: leave it out"}
+    said = {
+        "auto": "the instruct model, else the base",
+        "none": "nowhere: leave it out",
+        "union": "all models: the tokens of each",
+    }
     chosen: str = st.selectbox(
         label,
         choices,
         key=_seed_key(name, value),
-        format_func=lambda choice: words.get(choice, choice),
+        format_func=lambda choice: said.get(choice) or _template(choice),
     )
     return chosen
+
+
+def _template(choice: str) -> str:
+    """A template's whole text is too long for a list."""
+    if templates.is_text(choice):
+        return "a text of its own, in the recipe"
+    return f"{choice} (well known)" if choice in templates.NAMED else choice
+
+
+def _slices(draft: Draft) -> None:
+    """What the result is put together from, where it is."""
+    if draft.slices and recipe_slices.draw(draft.slices, draft.base, f"{PREFIX}slices"):
+        draft.slices = ()
+        st.rerun()

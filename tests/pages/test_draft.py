@@ -78,6 +78,6 @@ def test_what_the_form_cannot_show_is_refused_in_a_sentence() -> None:
 def test_trying_another_method_loses_no_option() -> None:
     draft = Draft(method="ties", base="b", experts=["a"], options={"ties": {"density": 0.35}})
     draft.method = "task_arithmetic"
-    assert draft.to_recipe().options == {"scale": 1.0}
+    assert "density" not in draft.to_recipe().options
     draft.method = "ties"
     assert draft.to_recipe().options["density"] == 0.35
