@@ -21,6 +21,8 @@ KINDS = {
     "evaluate": "Benchmark",
     "sandbox_build": "Sandbox",
     "similarity": "Similarity",
+    "health": "Health",
+    "verify": "Rebuild and verify",
     "extract": "Extract a LoRA",
 }
 
