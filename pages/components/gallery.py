@@ -24,7 +24,7 @@ class Example:
 @cache
 def examples() -> tuple[Example, ...]:
     """The gallery in its own order; the first is where a newcomer starts."""
-    return tuple(_read(path) for path in sorted(FOLDER.glob("*.yaml")))
+    return tuple(_read(path) for path in sorted(FOLDER.glob("*.yaml"), key=_number))
 
 
 def example(key: str) -> Example | None:
@@ -32,8 +32,14 @@ def example(key: str) -> Example | None:
     return next((each for each in examples() if each.key == key), None)
 
 
+def _number(path: Path) -> tuple[int, str]:
+    """The number in front of a file's name, which orders the gallery."""
+    number = path.stem.partition("-")[0]
+    return (int(number) if number.isdecimal() else 1_000_000, path.stem)
+
+
 def _read(path: Path) -> Example:
     text = path.read_text(encoding="utf-8")
     said = dict(_HEADER.findall(text))
-    key = path.stem.partition("-")[2]  # the number in front only orders the gallery
+    key = path.stem.partition("-")[2]
     return Example(key, said.get("Title", key), said.get("Story", ""), text)

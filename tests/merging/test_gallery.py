@@ -21,6 +21,13 @@ def test_there_is_one_of_every_kind() -> None:
     assert methods <= set(METHODS)
     assert methods >= {"linear", "slerp", "task_arithmetic", "instruction_residual", "ties"}
     assert any(METHODS[method].random for method in methods)
+    recipes = [Recipe.from_yaml(file.read_text()) for file in GALLERY]
+    settings = [one.weight for recipe in recipes for one in recipe.models]
+    settings += [value for recipe in recipes for value in recipe.options.values()]
+    schedules = [setting for setting in settings if isinstance(setting, list)]
+    assert any(isinstance(one[0], float) for one in schedules)  # a gradient
+    assert any(isinstance(one[0], dict) for one in schedules)  # filters
+    assert any(recipe.slices for recipe in recipes)
 
 
 @pytest.mark.parametrize("file", GALLERY, ids=[file.stem for file in GALLERY])
@@ -38,4 +45,11 @@ def test_example(file: Path, tmp_path: Path) -> None:
     assert found.ok, found.checks
     assert {check.state for check in found.checks} == {"ok"}, found.checks
     finish(merge_to_folder(recipe, folders, tmp_path / "out"))
-    assert stored(tmp_path / "out").keys() == stored(folders[recipe.references[0]]).keys()
+    names = stored(tmp_path / "out").keys()
+    whole = stored(folders[recipe.references[0]]).keys()
+    if recipe.slices:
+        layers = {name.split(".")[2] for name in names if ".layers." in name}
+        assert layers == {str(layer) for layer in range(sum(one.count for one in recipe.slices))}
+        assert whole <= names
+    else:
+        assert names == whole
