@@ -77,7 +77,8 @@ def arcee_fusion(
     Arcee AI's method of mergekit 0.1.5, which fixes the fence at 1.5, estimates the quartiles from
     a random sample, and adds 1e-8 to every probability as is done here. Here the quartiles are
     exact (the value at place int(q (n - 1)) from the smallest), and the divergence, which vanishes
-    in lower precision for small changes, is taken in float64.
+    in lower precision for small changes, is taken in float64. Where three quarters of the entries
+    did not move, the threshold is 0 and all that moved is taken.
     """
     import torch
 

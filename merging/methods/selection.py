@@ -106,8 +106,7 @@ def _signed_bits(values: Tensor) -> Tensor:
     """`[n]` int64 from 0 to 2^32 - 1, which order as the numbers themselves do."""
     import torch
 
-    # adding zero leaves one of the two zeros
-    bits = (values + 0.0).view(torch.int32).long()
+    bits = values.view(torch.int32).long()
     return torch.where(bits < 0, -1 - bits, bits + TOP_BIT)
 
 

@@ -62,6 +62,12 @@ def test_arcee_fusion_takes_the_outstanding_changes_however_small(size: float) -
     assert (low | (merged == base)).all() and low.sum() > (merged != base).sum()
 
 
+def test_arcee_fusion_takes_all_changes_where_few_entries_changed() -> None:
+    base, model = experts((30, 20), 1)
+    model[5:] = base[5:]
+    assert merge("arcee_fusion", base, [model]).equal(model)
+
+
 @everyday
 @given(sizes, several, st.integers(0, 99), densities, st.floats(0, 5))
 def test_pcb(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from merging.methods import METHODS, each, get_method
@@ -51,6 +51,7 @@ def test_the_generator_gives_its_known_answers(counter: str, key: str, expected:
 
 @everyday
 @given(st.integers(0, 2**40), st.integers(1, 40), st.integers(0, 2**64 - 1))
+@example(2**35 - 3, 20, 2**40 + 5)
 def test_an_element_has_its_number_wherever_the_chunk_begins(
     start: int, count: int, key: int
 ) -> None:
