@@ -83,7 +83,7 @@ class _Writer:
     def model(self, ref: str) -> str | dict[str, Any]:
         """A model as mergekit is to know it."""
         if ref in self.names:
-            return write_reference(self.names[ref], None)
+            return write_reference(self.names[ref], None, adapted="+" in ref)
         recipe = self.recipe
         revisions = {one.model: one.revision for one in recipe.models}
         if recipe.base is not None:

@@ -87,12 +87,21 @@ def _joined(model: Reference, adapter: Reference | None, where: str) -> Referenc
     return Reference(f"{model.model}+{adapter.model}", adapter.revision)
 
 
-def write_reference(model: str, revision: str | None) -> str | dict[str, Any]:
-    """A model as mergekit reads it: MODEL@REVISION, or keys where its name has an @ or a +."""
-    base, plus, adapter = model.rpartition("+")
-    if "@" not in model and "+" not in base:
+def write_reference(
+    model: str, revision: str | None, *, adapted: bool = True
+) -> str | dict[str, Any]:
+    """A model as mergekit reads it: MODEL@REVISION, or keys where its name has an @ or a +.
+
+    Args:
+        model: its name, or MODEL+ADAPTER.
+        revision: of it; of the adapter where there is one.
+        adapted: whether a + in the name is that of an adapter.
+    """
+    base, _, adapter = model.rpartition("+")
+    adapted = adapted and bool(base and adapter)
+    if "@" not in model and "+" not in (base if adapted else model):
         return str(Reference(model, revision))
-    if not plus or not base or not adapter:
+    if not adapted:
         return {"model": _path_of(model, revision)}
     return {"model": _path_of(base, None), "lora": _path_of(adapter, revision)}
 
