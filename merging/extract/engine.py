@@ -27,6 +27,7 @@ from merging.formats.lora import WEIGHTS
 from merging.partial import partial_folder, refuse_existing
 from merging.sinks import FolderSink
 from merging.stored import STORED_NAMES, torch_dtype
+from merging.wording import in_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -78,11 +79,7 @@ def extract_to_folder(
         ModelError: the two do not fit together, or a value is not finite.
         MergeFailure: the folder cannot be written; nothing is left under `out`.
     """
-    if rank < 1 or dtype not in DTYPES or others not in ("leave", "whole"):
-        raise RecipeError(
-            f"The rank must be a whole number from 1 (here {rank}), the dtype one of "
-            f'{", ".join(DTYPES)} (here {dtype}), and others "leave" or "whole" (here {others}).'
-        )
+    _check_wishes(rank, others, dtype)
     out, started = Path(out).absolute(), time.monotonic()
     refuse_existing(out)
     yield {"kind": "stage", "stage": "Reading both models"}
@@ -116,6 +113,18 @@ def extract_to_folder(
         "seconds": time.monotonic() - started,
     }
     return out
+
+
+def _check_wishes(rank: int, others: str, dtype: str) -> None:
+    if rank < 1:
+        raise RecipeError(f"The rank of a LoRA is a whole number from 1; {rank} cannot be one.")
+    if dtype not in DTYPES:
+        raise RecipeError(f"A LoRA is written as {in_words(DTYPES)}, not as {dtype}.")
+    if others not in ("leave", "whole"):
+        raise RecipeError(
+            'Norms, biases and embeddings are left out ("leave") or taken "whole"; '
+            f"{others} is neither."
+        )
 
 
 def _require_fit(base: Checkpoint, expert: Checkpoint) -> Iterator[Event]:

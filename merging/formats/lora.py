@@ -199,11 +199,11 @@ class LoraCheckpoint(Checkpoint):
         values = np.empty(last - first, np.float32)
         self.base.values_into(name, first, last, values)
         pair = self._pair(name)
+        from merging.kernels.low_rank import add_product  # here: numba is no page's business
+
         rows = slice(first // columns, last // columns)
-        change = pair.left[rows] @ pair.right
-        change *= pair.scaling
         matrix = values.reshape(-1, columns)
-        matrix += change
+        add_product(pair.left[rows], pair.right, pair.scaling, matrix)
         if pair.magnitude is not None:
             norms = np.sqrt(np.square(matrix, dtype=np.float64).sum(axis=1)).astype(np.float32)
             with np.errstate(divide="ignore", invalid="ignore"):

@@ -72,6 +72,31 @@ def test_any_piece_is_the_same_bits(
             assert torch.cat(pieces).equal(whole[start:])
 
 
+@pytest.mark.parametrize("dora", [False, True])
+def test_neither_block_nor_rank_of_four_changes_a_bit(
+    tmp_path: Path, dora: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each element is one float32 sum in the order of the ranks, scaled, and added to the base."""
+    base = adapters.tiny_llama(tmp_path / "base")
+    adapters.train(base, tmp_path / "adapter", use_dora=dora, r=7)
+    stored = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
+    name = "model.layers.1.mlp.down_proj"
+    found = []
+    for size in (1, 50, 1 << 18):
+        monkeypatch.setattr(lora, "BLOCK_ELEMENTS", size)
+        with adapters.opened(base, tmp_path / "adapter") as both:
+            found.append(both.read(f"{name}.weight").numpy())
+    assert np.array_equal(found[0], found[1]) and np.array_equal(found[0], found[2])
+    if not dora:
+        a, b = (stored[f"base_model.model.{name}.lora_{side}.weight"].numpy() for side in "AB")
+        sums = np.zeros((len(b), a.shape[1]), np.float32)
+        for k in range(7):
+            sums += b[:, k : k + 1] * a[k]
+        with Checkpoint.open(base) as plain:
+            expected = plain.read(f"{name}.weight").numpy() + np.float32(10 / 7) * sums
+        assert np.array_equal(found[0], expected)
+
+
 def test_bfloat16_base_is_not_rounded_twice(tmp_path: Path) -> None:
     """theta + scaling B A in float32, from the bfloat16 base; the merge alone rounds it."""
     base = adapters.tiny_llama(tmp_path / "base", dtype=torch.bfloat16)
