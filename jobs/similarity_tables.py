@@ -25,11 +25,13 @@ class Cell:
         value: None where the module is absent or the measure is not defined.
         tensor: its name; of several, the first with the number of all.
         is_matrix: whether it has rows and columns: norms and biases are few numbers and vary more.
+        in_layer: whether it is part of a layer: embeddings and output head are not.
     """
 
     value: float | None
     tensor: str
     is_matrix: bool
+    in_layer: bool
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ class Found:
         import numpy as np
 
         from merging.similarity.measures import Sums
-        from merging.similarity.places import place, rows_and_columns
+        from merging.similarity.places import OTHER, place, rows_and_columns
 
         similarity = self.similarity
         rows, columns = rows_and_columns(similarity.names)
@@ -133,6 +135,7 @@ class Found:
                 _defined(float(value)),
                 _named([similarity.names[i] for i in found]),
                 any(len(similarity.shapes[i]) > 1 for i in found),
+                key[1] != OTHER,
             )
             for (key, found), value in zip(members.items(), values, strict=True)
         }

@@ -112,6 +112,15 @@ def _log(row: JobRow) -> None:
 
 def _results(rows: list[JobRow]) -> None:
     """What came out so far, and where to look at it."""
+    for row in rows:
+        if row.kind == "similarity" and row.state == "done":
+            ids = [model_rows.model(one["name"]) for one in row.spec["models"]]
+            base = model_rows.model(row.spec["base"]["name"]) if row.spec.get("base") else None
+            links.link(
+                "models", "Show the comparison", icon=":material/join_inner:", tab="Similarity",
+                models=",".join(str(one.id) for one in ids if one),
+                **({"base": base.id} if base else {}),
+            )  # fmt: skip
     ids = {
         int(row.result["model_id"]): row
         for row in rows

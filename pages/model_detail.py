@@ -82,11 +82,24 @@ def _actions(row: ModelRow) -> None:
         if row.parents and st.button("Compare with parents", icon=":material/compare_arrows:"):
             ids = dict.fromkeys([row.id, *(parent.model_id for parent in row.parents)])
             links.go("compare", ids=",".join(map(str, list(ids)[:6])))
+        if row.parents and row.source and st.button(
+            "Weights beside parents", icon=":material/join_inner:",
+            help="Distances, cosines and sign conflicts by layer and module.",
+        ):  # fmt: skip
+            _beside_parents(row)
         with st.popover("Benchmark", icon=":material/speed:"):
             _benchmark(row)
         extract_lora.draw(row)
         with st.popover("More", icon=":material/more_horiz:"):
             _more(row)
+
+
+def _beside_parents(row: ModelRow) -> None:
+    """Leave for the comparison of the weights of a merge and what it was made from."""
+    bases = [parent.model_id for parent in row.parents if parent.role == "base"]
+    ids = dict.fromkeys(p.model_id for p in row.parents if p.model_id not in bases)
+    base = {"base": bases[0]} if bases else {}
+    links.go("models", tab="Similarity", models=",".join(map(str, [row.id, *ids][:8])), **base)
 
 
 def _benchmark(row: ModelRow) -> None:

@@ -1,4 +1,4 @@
-"""Models: everything that can be merged, scored and talked to; add a folder or a Hub id."""
+"""Models: everything that can be merged, scored and talked to; and how alike models are."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import streamlit as st
 from db.queries import models as model_rows
 from db.queries.models import ModelRow
 from jobs import registry
-from pages.components import add_model, links, problems, words
+from pages.components import add_model, links, problems, similarity_view, words
 
 ROLES = ("base", "expert", "instruct", "merge")
 CLICKED = "model_action"
@@ -25,6 +25,16 @@ OPEN, CHAT, CLONE, ARCHIVE, RESTORE = (
 def main() -> None:
     """The page."""
     st.title("Models", anchor=False)
+    listed, alike = st.tabs(["List", "Similarity"], key="tab", bind="query-params")
+    if listed.open:
+        with listed:
+            _list()
+    if alike.open:
+        with alike:
+            similarity_view.draw()
+
+
+def _list() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         search = st.text_input(
             "Name, domain or method", key="model_search", placeholder="e.g. finance", width=240
