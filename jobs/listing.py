@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from db.queries.models import ModelRow
+from jobs import weights
 
 Data = dict[str, Any]
 
@@ -29,7 +30,8 @@ def models_data(rows: Sequence[ModelRow]) -> list[Data]:
             "recipe_hash": row.recipe_hash,
             "recipe": row.recipe_yaml,
             "parents": [
-                {"model": one.name, "role": one.role, "weight": one.weight} for one in row.parents
+                {"model": one.name, "role": one.role, "weight": weight}
+                for one, weight in zip(row.parents, weights.of_parents(row), strict=True)
             ],
             "n_evaluations": row.n_evaluations,
         }

@@ -7,6 +7,8 @@ from typing import Any
 
 from db.queries.board import Board, Row
 from db.queries.leaderboard import board, suites_with_scores
+from db.queries.models import ModelRow, models
+from jobs import weights
 from jobs.comparison import macro_differences
 from jobs.errors import JobError
 
@@ -89,10 +91,12 @@ def as_data(made: Board, rows: Sequence[Row]) -> dict[str, Any]:
     bests = [made.best_parent(row) for row in rows]
     pairs = [(row, best) for row, best in zip(rows, bests, strict=True) if best is not None]
     differences = iter(macro_differences(pairs))
-    models = []
+    known = {one.id: one for one in models(archived=True)}
+    found = []
     for row, best in zip(rows, bests, strict=True):
         difference = next(differences) if best is not None else None
         data = _row(made, row)
+        data["parents"] = _parents(made, row, known)
         data["best_parent"] = best and {
             "model": best.entry.name,
             "difference": difference and difference.value,
@@ -101,8 +105,8 @@ def as_data(made: Board, rows: Sequence[Row]) -> dict[str, Any]:
             "verdict": difference.verdict if difference else "unknown",
             "unscored_parents": made.unscored_parents(row),
         }
-        models.append(data)
-    return {"suite": made.suite, "tasks": dict(made.tasks), "models": models}
+        found.append(data)
+    return {"suite": made.suite, "tasks": dict(made.tasks), "models": found}
 
 
 def _row(made: Board, row: Row) -> dict[str, Any]:
@@ -131,16 +135,19 @@ def _row(made: Board, row: Row) -> dict[str, Any]:
             }
             for task, score in row.scores.items()
         },
-        "parents": [
-            {
-                "model": made.entries[one.model_id].name,
-                "role": one.role,
-                "weight": one.weight,
-            }
-            for one in row.entry.parents
-            if one.model_id in made.entries
-        ],
     }
+
+
+def _parents(made: Board, row: Row, known: Mapping[int, ModelRow]) -> list[dict[str, Any]]:
+    """What a merge was made from, with weights as its recipe has them."""
+    model = known.get(row.entry.id)
+    if model is None:
+        return []
+    return [
+        {"model": made.entries[one.model_id].name, "role": one.role, "weight": weight}
+        for one, weight in zip(model.parents, weights.of_parents(model), strict=True)
+        if one.model_id in made.entries
+    ]
 
 
 def _best(made: Board, name: str, wanted: Collection[str]) -> Row | None:

@@ -9,8 +9,10 @@ from typing import Any
 
 import yaml
 
+from merging import schedules
 from merging.health.report import Health, in_words
 from merging.parents import Parents
+from merging.recipe import Recipe
 
 HEALTH = "## Health"
 # what looks like a Hub id may stand in the card's metadata; folders of this machine may not
@@ -94,15 +96,19 @@ def _metadata(parents: Parents, licences: Mapping[str, str | None]) -> str:
 
 
 def _lineage(parents: Parents, licences: Mapping[str, str | None]) -> str:
+    recipe = parents.recipe
+    weighted = recipe.merge_method.uses_weights
+    of_models = [schedules.in_words(one.weight) if weighted else "" for one in recipe.models]
+    weights = of_models if recipe.base is None else ["", *of_models]
     rows = [
         (
             parent.role,
             shown(parent.ref),
-            "" if parent.weight is None else f"{parent.weight:g}",
+            weight,
             licences[parent.ref] or "not declared",
-            f"`{parents.recipe.identity(parent.ref)[:12]}`",
+            f"`{recipe.identity(parent.ref)[:12]}`",
         )
-        for parent in parents.recipe.parents
+        for parent, weight in zip(recipe.parents, weights, strict=True)
     ]
     return _table(("role", "model", "weight", "licence", "fingerprint"), rows)
 
@@ -125,10 +131,31 @@ def _method(parents: Parents) -> str:
     if method.paper:
         lines.append(f"Paper: https://arxiv.org/abs/{method.paper}")
     fields = {field.name: field for field in method.fields()}
-    rows = [(fields[name].title, f"`{name}`", str(value)) for name, value in recipe.options.items()]
+    rows = [
+        (fields[name].title, f"`{name}`", schedules.in_words(value))
+        for name, value in recipe.options.items()
+    ]
+    rows += [
+        (f"{fields[name].title} of {shown(one.model)}", f"`{name}`", schedules.in_words(value))
+        for one in recipe.models
+        for name, value in one.options.items()
+    ]
     if rows:
         lines.append(_table(("option", "name", "value"), rows))
+    if recipe.slices:
+        lines.append(_table(("layers", "made from"), _slices(recipe)))
     return "\n\n".join(lines)
+
+
+def _slices(recipe: Recipe) -> list[tuple[str, str]]:
+    """The result's layers, first to last, and the layers of the parents that they are made from."""
+    rows, first = [], 0
+    for part in recipe.slices:
+        sources = [f"{one.layers[0]}-{one.layers[1] - 1} of {shown(one.model)}"
+                   for one in part.sources]  # fmt: skip
+        rows.append((f"{first}-{first + part.count - 1}", ", ".join(sources)))
+        first += part.count
+    return rows
 
 
 def _scores(scores: Mapping[str, Mapping[str, float]]) -> str:

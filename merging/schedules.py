@@ -123,6 +123,8 @@ def values(setting: Any) -> Iterator[Any]:
 
 def in_words(setting: Any) -> str:
     """A setting on one line: `0.5`, `0 → 1`, `mlp 0.3, else 0.5`."""
+    if isinstance(setting, bool):
+        return str(setting).lower()
     if not isinstance(setting, list):
         return f"{setting:g}" if isinstance(setting, int | float) else str(setting)
     if not isinstance(setting[0], dict):

@@ -11,6 +11,8 @@ import yaml
 
 from db.queries import compare
 from db.queries.compare import Details
+from merging import schedules
+from merging.errors import RecipeError
 from pages.components import links
 from pages.components import words as units
 from pages.components.problems import as_text
@@ -83,6 +85,8 @@ def flat(model: Details) -> dict[str, str]:
         for name, value in recipe.items():
             if name == "models" and isinstance(value, Sequence):
                 said.update(_constituents(value))
+            elif name == "slices" and isinstance(value, Sequence):
+                said.update(_slices(value))
             elif name != "name":
                 _flatten(str(name), value, said)
     return said
@@ -103,8 +107,34 @@ def _flatten(name: str, value: Any, said: dict[str, str]) -> None:
         for key, inner in value.items():
             _flatten(f"{name}.{key}", inner, said)
     elif value is not None:
-        text = str(value)
+        text = _in_words(value)
         said[name] = text[:12] if name.endswith("fingerprint") else text
+
+
+def _in_words(value: Any) -> str:
+    """A schedule in words; anything else as it stands in the text."""
+    if not isinstance(value, list):
+        return str(value)
+    try:
+        return schedules.in_words(schedules.settle(value, "it", lambda one: one))
+    except RecipeError:  # another kind of list
+        return str(value)
+
+
+def _slices(value: Sequence[Any]) -> dict[str, str]:
+    """Where the layers come from, slice by slice."""
+    said: dict[str, str] = {}
+    for number, part in enumerate(value, 1):
+        sources = part.get("sources", ()) if isinstance(part, Mapping) else ()
+        for one in sources:
+            name = f"slices.{number}.{one.get('model')}"
+            _flatten(name, {k: v for k, v in one.items() if k not in ("model", "layers")}, said)
+            if isinstance(one.get("layers"), list) and len(one["layers"]) == 2:
+                start, end = one["layers"]
+                said[f"{name}.layers"] = f"from {start} up to, not with, {end}"
+        options = part.get("options") if isinstance(part, Mapping) else None
+        _flatten(f"slices.{number}", options, said)
+    return said
 
 
 def all_names(settings: Mapping[str, Mapping[str, str]]) -> list[str]:
