@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from merging.methods.arcee_fusion import _importance
 from merging.methods.selection import kth_largest
 from tests.merging.reference import REFERENCES
 from tests.merging.test_methods_properties import (
@@ -60,6 +61,14 @@ def test_arcee_fusion_takes_the_outstanding_changes_however_small(size: float) -
     # a lower fence takes more, and what a higher one takes too
     low = merge("arcee_fusion", base, [model], fence=0.5) != base
     assert (low | (merged == base)).all() and low.sum() > (merged != base).sum()
+
+
+def test_importances_of_the_smallest_changes_are_not_negative() -> None:
+    base = 1e-3 * experts((200, 50), 0)[0]
+    for seed in range(5):
+        up = torch.randint(0, 2, base.shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+        model = torch.nextafter(base, base + up)
+        assert (_importance(base.flatten(), model.flatten(), 50) >= 0).all()
 
 
 def test_arcee_fusion_takes_all_changes_where_few_entries_changed() -> None:
