@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import fcntl
 import os
@@ -33,28 +34,85 @@ def partial_folder(out: Path) -> Iterator[Path]:
         MergeFailure: `out` exists, cannot be made, or the disk is full.
     """
     refuse_existing(out)
-    with failures_in_words(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(out.parent)
+    with _terminate_by_exception():
         partial = out.parent / f".{out.name}.partial-{os.getpid()}"
+        with failures_in_words(out):
+            out.parent.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(out.parent)
+            lock = _make_locked(partial, out)
+        try:
+            with failures_in_words(out):
+                yield partial
+                _sync(partial)
+                _rename(partial, out)
+                _sync_folder(out.parent)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        finally:
+            os.close(lock)
+
+
+def _make_locked(partial: Path, out: Path) -> int:
+    """Make the partial folder and lock it; return the lock.
+
+    Raises:
+        MergeFailure: somebody else is making the same.
+    """
+    if any(
+        one.name.startswith(f".{out.name}.partial-") and LEFTOVER.fullmatch(one.name)
+        for one in out.parent.iterdir()
+    ):
+        # what is left there after the dead were removed belongs to the living
+        raise MergeFailure(f"Another merge is writing to {out} at this moment.")
+    while True:
         try:
             partial.mkdir()
         except FileExistsError:
             raise MergeFailure(f"Another merge is writing to {out} at this moment.") from None
-    lock = os.open(partial, os.O_RDONLY | os.O_CLOEXEC)
+        lock = -1
+        try:
+            lock = os.open(partial, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            # somebody who tidied up may have taken it for a dead one's before it was locked
+            if os.stat(partial).st_ino == os.fstat(lock).st_ino:
+                return lock
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        if lock >= 0:
+            os.close(lock)
+
+
+def _rename(partial: Path, out: Path) -> None:
+    """Give the folder its final name, unless something of that name is there.
+
+    Raises:
+        MergeFailure: with exit code 2, it is.
+    """
+    refuse_existing(out)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        with _terminate_by_exception(), failures_in_words(out):
-            yield partial
-            refuse_existing(out)
-            _sync(partial)
-            partial.rename(out)
-            _sync_folder(out.parent)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
+        _rename_without_replacing(partial, out)
+    except FileExistsError:
+        refuse_existing(out)
         raise
-    finally:
-        os.close(lock)
+
+
+def _rename_without_replacing(source: Path, target: Path) -> None:
+    """rename(2) would silently replace an empty folder that appeared a moment ago."""
+    library = ctypes.CDLL(None, use_errno=True)
+    if hasattr(library, "renameat2"):
+        here, no_replace = -100, 1  # AT_FDCWD, RENAME_NOREPLACE
+        names = os.fsencode(source), os.fsencode(target)
+        if library.renameat2(here, names[0], here, names[1], no_replace) == 0:
+            return
+        number = ctypes.get_errno()
+        # some file systems do not know the flag
+        if number not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+            raise OSError(number, os.strerror(number), str(target))
+    source.rename(target)
 
 
 def refuse_existing(out: Path) -> None:

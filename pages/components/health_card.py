@@ -58,13 +58,25 @@ def of_merge(row: ModelRow) -> None:
 
 
 def checks(data: Mapping[str, Any]) -> None:
-    """A line for each thing that was looked at; what is not in order comes first."""
+    """What is not in order, worst first, and what the model said; the rest is folded away."""
     order = ["bad", "warn", "ok"]
     found = [one for one in data["checks"] if one.get("state") in order]
-    for one in sorted(found, key=lambda one: order.index(one["state"])):
-        icon, color = MARKS[one["state"]]
-        text = problems.as_text(f"{one['detail']} {one.get('fix', '')}".strip())
-        st.markdown(f":{color}[{icon}] **{problems.as_text(one['title'])}** {text}")
+    found.sort(key=lambda one: order.index(one["state"]))
+    folded = [one for one in found if one["state"] == "ok" and one["title"] != "Generation"]
+    for one in found:
+        if one not in folded:
+            st.markdown(_line(one))
+    if folded:
+        titles = ", ".join(str(one["title"]).lower() for one in folded)
+        with st.expander(f"In order: {problems.as_text(titles)}", icon=":material/checklist:"):
+            for one in folded:
+                st.markdown(_line(one))
+
+
+def _line(one: Mapping[str, Any]) -> str:
+    icon, color = MARKS[one["state"]]
+    text = problems.as_text(f"{one['detail']} {one.get('fix', '')}".strip())
+    return f":{color}[{icon}] **{problems.as_text(one['title'])}** {text}"
 
 
 def _buttons(row: ModelRow, *, looked: bool) -> None:

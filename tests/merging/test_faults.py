@@ -11,15 +11,21 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
+import merging.partial as partial_module
 from merging.engine import merge_to_folder
-from merging.errors import MergeFailure
-from merging.partial import partial_folder
+from merging.errors import MergeFailure, MergingError, ModelError
+from merging.partial import partial_folder, remove_leftovers
 from merging.recipe import Recipe
 from tests.merging import models
 from tests.merging.models import finish
@@ -127,7 +133,7 @@ import os
 from pathlib import Path
 import torch
 from merging.engine import merge_to_folder
-from merging.errors import MergeFailure
+from merging.errors import MergeFailure, MergingError, ModelError
 from tests.merging.test_faults import RECIPE
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 shared = Path({name!r})
@@ -189,20 +195,125 @@ def end(process: subprocess.Popen[str], number: int) -> int:
     return code
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_sigkill_leaves_nothing_under_the_final_name(
-    seed: int, family: dict[str, Path], tmp_path: Path
+PHASES = "reading", "merging", "finishing", "syncing", "renaming", "ended"
+PAUSE = 0.01
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def fork_merge(family: dict[str, Path], out: Path) -> tuple[int, int]:
+    """Merge in a forked child that tells each step (a letter for its phase) and then pauses.
+
+    Returns:
+        Its process id, and the end of a pipe to read the letters from.
+    """
+    told, tell = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python 3.12 warns of threads that are not used here
+        pid = os.fork()
+    if pid:
+        os.close(tell)
+        return pid, told
+    try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+        def step(phase: str) -> None:
+            os.write(tell, phase[0].encode())
+            time.sleep(PAUSE)
+
+        def slow(name: str, phase: str) -> None:
+            real = getattr(partial_module, name)
+
+            def slowed(*given: Any) -> Any:
+                step(phase)
+                return real(*given)
+
+            setattr(partial_module, name, slowed)
+
+        slow("_sync", "syncing")
+        slow("_rename", "renaming")
+        slow("_rename_without_replacing", "renaming")
+        slow("_sync_folder", "ended")
+        phase = "reading"
+        for event in merge_to_folder(RECIPE, family, out):
+            if event["kind"] == "stage":
+                phase = {"Merging": "merging", "Finishing": "finishing"}.get(event["stage"], phase)
+            step("ended" if event["kind"] == "result" else phase)
+    finally:
+        os._exit(0)
+
+
+def letters(told: int) -> Iterator[str]:
+    while found := os.read(told, 1):
+        yield found.decode()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    family: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, bytes], str]:
+    """What a merge writes when nobody kills it, and the letters of its steps."""
+    out = tmp_path_factory.mktemp("undisturbed") / "out"
+    pid, told = fork_merge(family, out)
+    steps = "".join(letters(told))
+    os.close(told)
+    os.waitpid(pid, 0)
+    assert set(steps) == {phase[0] for phase in PHASES}
+    return contents(out), steps
+
+
+def kill_at(seed: int, family: dict[str, Path], folder: Path, steps: str) -> bool:
+    """Kill a merge at a random moment of the phase that the seed says; whether it was finished."""
+    chance = random.Random(seed)
+    phase = PHASES[seed % len(PHASES)][0]
+    wanted = chance.choice([place for place, letter in enumerate(steps) if letter == phase])
+    pid, told = fork_merge(family, folder / "out")
+    for place, _ in enumerate(letters(told)):
+        if place == wanted:
+            break
+    time.sleep(chance.uniform(0, 1.5 * PAUSE))
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    os.close(told)
+    return (folder / "out").exists()
+
+
+def kill_and_merge_again(
+    seed: int, family: dict[str, Path], folder: Path, undisturbed: tuple[dict[str, bytes], str]
 ) -> None:
-    out = tmp_path / "out"
-    process = start(family, out)
-    time.sleep(random.Random(seed).uniform(0, 0.3))
-    assert end(process, signal.SIGKILL) == -signal.SIGKILL
-    left = list(tmp_path.iterdir())
-    assert [path.name for path in left] == [f".out.partial-{process.pid}"]
-    # the next merge cleans up, and works
+    finished = kill_at(seed, family, folder, undisturbed[1])
+    for left in folder.iterdir():
+        assert left.name == "out" or left.name.startswith(".out.partial-")
+    out = folder / "out"
+    if finished:  # what has the final name is whole
+        assert contents(out) == undisturbed[0]
+        shutil.rmtree(out)
     finish(merge_to_folder(RECIPE, family, out))
-    assert list(tmp_path.iterdir()) == [out]
-    assert models.stored(out).keys() == models.stored(family["base"]).keys()
+    assert list(folder.iterdir()) == [out]
+    assert contents(out) == undisturbed[0]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_killed_merge_leaves_nothing_bad_and_the_next_one_is_whole(
+    seed: int,
+    family: dict[str, Path],
+    tmp_path: Path,
+    undisturbed: tuple[dict[str, bytes], str],
+) -> None:
+    kill_and_merge_again(seed, family, tmp_path, undisturbed)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(6, 56))
+def test_fifty_killed_merges(
+    seed: int,
+    family: dict[str, Path],
+    tmp_path: Path,
+    undisturbed: tuple[dict[str, bytes], str],
+) -> None:
+    kill_and_merge_again(seed, family, tmp_path, undisturbed)
 
 
 def test_sigterm_removes_the_partial_folder(family: dict[str, Path], tmp_path: Path) -> None:
@@ -231,3 +342,261 @@ def test_an_output_that_appears_meanwhile_is_not_overwritten(tmp_path: Path) -> 
         (out / "x").write_text("theirs")
     assert (out / "x").read_text() == "theirs"
     assert list(tmp_path.iterdir()) == [out]
+
+
+def test_an_empty_folder_that_appears_at_the_last_moment_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """rename(2) takes the place of an empty folder; somebody may have made it to keep it."""
+    out = tmp_path / "out"
+    real = partial_module._rename_without_replacing
+
+    def late(source: Path, target: Path) -> None:
+        out.mkdir()
+        real(source, target)
+
+    monkeypatch.setattr(partial_module, "_rename_without_replacing", late)
+    with pytest.raises(MergeFailure, match="exists already"), partial_folder(out) as partial:
+        (partial / "x").write_text("mine")
+    assert list(tmp_path.iterdir()) == [out]
+    assert list(out.iterdir()) == []
+
+
+def test_two_merges_to_one_name(family: dict[str, Path], tmp_path: Path) -> None:
+    """The second is told at once, not when it is done; the first is not disturbed."""
+    out = tmp_path / "out"
+    process = start(family, out)
+    try:
+        with pytest.raises(MergeFailure, match="Another merge is writing"):
+            finish(merge_to_folder(RECIPE, family, out))
+    finally:
+        end(process, signal.SIGTERM)
+    first = merge_to_folder(RECIPE, family, out)
+    assert next(event for event in first if event["kind"] == "progress")
+    with pytest.raises(MergeFailure, match="Another merge is writing"):
+        finish(merge_to_folder(RECIPE, family, out))
+    finish(first)
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_folder_is_not_taken_for_a_leftover_before_it_is_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between making it and locking it, another merge may tidy up."""
+    real, tidied = os.open, []
+
+    def tidy_first(path: Any, *given: Any, **more: Any) -> int:
+        if ".partial-" in str(path) and not tidied:
+            tidied.append(path)
+            remove_leftovers(tmp_path)
+        return real(path, *given, **more)
+
+    monkeypatch.setattr(os, "open", tidy_first)
+    with partial_folder(tmp_path / "out") as partial:
+        (partial / "x").write_text("here")
+    assert tidied
+    assert (tmp_path / "out" / "x").read_text() == "here"
+
+
+@pytest.fixture
+def own(family: dict[str, Path], tmp_path: Path) -> dict[str, Path]:
+    """Parents that a test may spoil."""
+    return {
+        name: Path(shutil.copytree(family[name], tmp_path / "parents" / name))
+        for name in ("base", "finance", "math")
+    }
+
+
+def refused(
+    own: dict[str, Path], tmp_path: Path, pattern: str, *, code: int = 2, **options: Any
+) -> str:
+    """The sentence with which a merge ends that leaves nothing behind."""
+    out = tmp_path / "outputs" / "out"
+    with pytest.raises(MergingError, match=pattern) as caught:
+        finish(merge_to_folder(RECIPE, own, out, **options))
+    assert caught.value.exit_code == code
+    assert "\n" not in str(caught.value)
+    assert not out.parent.exists() or list(out.parent.iterdir()) == []
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_shard_truncated_at_a_random_place(
+    seed: int, own: dict[str, Path], tmp_path: Path
+) -> None:
+    shard = own["math"] / "model.safetensors"
+    size = shard.stat().st_size
+    os.truncate(shard, random.Random(seed).randrange(size))
+    refused(own, tmp_path, "math/model.safetensors (has|is|cannot)")
+
+
+def test_headers_that_lie_about_sizes(own: dict[str, Path], tmp_path: Path) -> None:
+    shard = own["math"] / "model.safetensors"
+    whole = shard.read_bytes()
+    for lie in (
+        whole.replace(b"[16,24]", b"[24,24]", 1),
+        whole.replace(b"[16,24]", b"[99999999,24]", 1),
+        (2**62).to_bytes(8, "little") + whole[8:],
+        whole + b"more",
+    ):
+        assert lie != whole
+        shard.write_bytes(lie)
+        refused(own, tmp_path, "The file is damaged or incomplete")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_parents_with_nan(value: float, own: dict[str, Path], tmp_path: Path) -> None:
+    shard = own["math"] / "model.safetensors"
+    tensors = load_file(shard)
+    tensors["model.layers.1.mlp.up_proj.weight"][3, 5] = value
+    save_file(tensors, shard)
+    text = refused(own, tmp_path, "math holds (NaN|an infinite value) in tensor")
+    assert "model.layers.1.mlp.up_proj.weight" in text
+
+
+def test_a_shard_that_cannot_be_read(
+    own: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bad sector: the system says so in the middle of a file."""
+    real, reads = os.preadv, []
+
+    def fails_later(*given: Any) -> int:
+        reads.append(1)
+        if len(reads) > 100:
+            raise OSError(5, "Input/output error")
+        return real(*given)
+
+    monkeypatch.setattr(os, "preadv", fails_later)
+    refused(own, tmp_path, "cannot be read: Input/output error")
+
+
+def replace(folder: Path) -> None:
+    """Another file under the name, of the same size and time of modification."""
+    shard = folder / "model.safetensors"
+    before = shard.stat()
+    other = shard.with_name("other")
+    other.write_bytes(shard.read_bytes())
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    other.replace(shard)
+
+
+def overwrite(folder: Path) -> None:
+    shard = folder / "model.safetensors"
+    before = shard.stat()
+    with shard.open("r+b") as stream:
+        stream.seek(-2, os.SEEK_END)
+        stream.write(b"\0\0")
+    os.utime(shard, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def shorten(folder: Path) -> None:
+    os.truncate(folder / "model.safetensors", 3000)
+
+
+def other_config(folder: Path) -> None:
+    models.change_json(folder / "config.json", rope_theta=1.0)
+
+
+def remove(folder: Path) -> None:
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("change", [replace, overwrite, shorten, other_config, remove])
+@pytest.mark.parametrize("when", ["Merging", "in the middle", "Finishing"])
+@pytest.mark.parametrize("model", ["base", "math"])
+def test_a_parent_that_changes_meanwhile(
+    model: str, when: str, change: Callable[[Path], None], own: dict[str, Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "outputs" / "out"
+    done = False
+    with pytest.raises(ModelError, match=rf"^{model}: .*(was changed|went away|shorter|read)"):
+        for event in merge_to_folder(RECIPE, own, out):
+            now = event.get("stage") == when and event["kind"] == "stage"
+            if not done and (now or (when == "in the middle" and event.get("done") == 4)):
+                done = True
+                change(own[model])
+    assert done
+    assert list(out.parent.iterdir()) == []
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> dict[str, Path]:
+    """Models of one tensor of 24 million elements: merging it takes many chunks."""
+    found = {}
+    for name in ("base", "finance", "math"):
+        folder = tmp_path / "parents" / name
+        folder.mkdir(parents=True)
+        tensors = {"model.embed_tokens.weight": torch.zeros(24_000, 1000, dtype=torch.bfloat16)}
+        save_file(tensors, folder / "model.safetensors")
+        models.write(folder / "config.json", models.config(vocab_size=24_000))
+        found[name] = folder
+    return found
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("method", ["task_arithmetic", "ties", "sce"])
+def test_sigterm_in_the_middle_of_a_large_tensor(
+    method: str,
+    threads: int,
+    large: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No further chunk is read than those in hand, and nothing is left."""
+    recipe = Recipe(**{**RECIPE.model_dump(), "method": method, "options": {}})
+    real = os.preadv
+    after: list[int] = []
+    merging = threading.Event()
+
+    def terminated_once(*given: Any) -> int:
+        if merging.is_set():
+            after.append(1)
+            if len(after) == 5:
+                os.kill(os.getpid(), signal.SIGTERM)
+        return real(*given)
+
+    monkeypatch.setattr(os, "preadv", terminated_once)
+    with pytest.raises(SystemExit) as caught:
+        for event in merge_to_folder(recipe, large, tmp_path / "outputs" / "out", threads=threads):
+            if event == {"kind": "stage", "stage": "Merging"}:
+                merging.set()
+    assert caught.value.code == 128 + signal.SIGTERM
+    # with more threads it takes a moment until the main thread, which waits, is heard
+    whole = 2 * 3 * 24_000_000 // (1 << 16)
+    assert len(after) < (13 if threads == 1 else whole // 3)
+    assert list((tmp_path / "outputs").iterdir()) == []
+
+
+def test_a_read_only_disk(family: dict[str, Path], small_disk: Path) -> None:
+    remounted = subprocess.run(
+        ["mount", "-o", "remount,ro", str(small_disk)], capture_output=True, check=False
+    )
+    if remounted.returncode != 0:
+        pytest.skip("making a disk read-only needs more rights")
+    with pytest.raises(MergeFailure, match="is on a read-only disk"):
+        finish(merge_to_folder(RECIPE, family, small_disk / "out"))
+    assert list(small_disk.iterdir()) == []
+
+
+def test_a_disk_without_room_where_no_disk_may_be_mounted(
+    family: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same sentence when the system finds out only while writing."""
+
+    def unknown(*given: Any) -> None:
+        raise OSError(95, "Operation not supported")
+
+    writes: list[int] = []
+    real = os.pwrite
+
+    def full(file: int, data: Any, place: int) -> int:
+        writes.append(1)
+        if len(writes) > 9:
+            raise OSError(28, "No space left on device")
+        return real(file, data, place)
+
+    monkeypatch.setattr(os, "posix_fallocate", unknown)
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(MergeFailure, match=r"The disk is full: .* are free"):
+        finish(merge_to_folder(RECIPE, family, tmp_path / "outputs" / "out", threads=2))
+    assert list((tmp_path / "outputs").iterdir()) == []
