@@ -134,6 +134,33 @@ def test_other_ids(tmp_path: Path) -> None:
     assert found.translate("base", 5) == 5
 
 
+def test_the_base_s_row_comes_first_wherever_it_stands(tmp_path: Path) -> None:
+    longer = [*WORDS, "<|a|>"]
+    parents = {"expert": (WORDS, 48), "other": (longer, 49), "base": (longer, 49)}
+    found = plan(tmp_path, parents, base="base", tokenizer="base")
+    assert placed(found, "expert")[48] == (2, 48)
+    # without a base it is the mean of those that have one
+    found = plan(tmp_path / "b", parents, tokenizer="other")
+    assert found.gathers["expert"].means[48] == (Place(1, 48), Place(2, 48))
+
+
+def test_a_row_of_a_token_is_nobody_s_padding(tmp_path: Path) -> None:
+    """The expert keeps a word where the base has padding: that row goes with the word."""
+    plan(tmp_path, {"base": (WORDS, 52), "expert": (WORDS, 52)})
+    data = tokenizer_json(WORDS)
+    data["model"]["vocab"]["word44"] = 50
+    models.write(tmp_path / "expert" / "tokenizer.json", data)
+    opened = {name: Checkpoint.open(tmp_path / name) for name in ("base", "expert")}
+    found = plan_vocabulary(opened, "base", base="base")
+    assert placed(found, "expert")[46:] == [
+        (1, 46),
+        (1, 50),
+        *((1, i) for i in (48, 49)),
+        (0, 50),
+        (1, 51),
+    ]
+
+
 def test_a_token_beyond_its_parent_s_rows_is_no_token_of_it(tmp_path: Path) -> None:
     longer = [*WORDS, "<|a|>"]
     parents = {"base": (longer, 48), "expert": (longer, 49)}
@@ -286,7 +313,7 @@ def test_a_view_is_its_rows_in_any_pieces(data: st.DataObject) -> None:
     plain = not means and n_tokens == n_rows and any(one >= 0 for one in owners)
     assert (view.stored == "F32") == plain
     if view.stored:
-        raw = bytearray(out.nbytes)
+        raw = bytearray(b"\xff" * out.nbytes)
         view.read_into(start, stop, memoryview(raw))
         assert bytes(raw) == flat[start:stop].tobytes()
 
