@@ -13,7 +13,7 @@ from merging.kernels import KERNELS
 from merging.layout import OutputTensor
 from merging.methods.inputs import BLOCK_ELEMENTS
 from merging.on_cpu import KERNEL_ELEMENTS
-from merging.on_device import bytes_on_device
+from merging.on_device import DEVICE_ELEMENTS, bytes_on_device
 from merging.parents import Parents
 from merging.wording import size
 
@@ -71,12 +71,13 @@ def estimate(
     on_gpu = device.startswith("cuda")
     in_memory = result if out is None else 0
     working = 0 if on_gpu else _working_bytes(parents, outputs)
+    on_device = bytes_on_device(len(parents.by_ref), _largest(parents, outputs, DEVICE_ELEMENTS))
     computing = _computing_seconds(parents, outputs)
     read = sum(one.size_bytes for one in parents.by_ref.values())
     return Needs(
         ram_bytes=BASELINE_BYTES + working + (0 if on_gpu else in_memory),
         ram_free_bytes=_free_ram(),
-        vram_bytes=bytes_on_device(len(parents.by_ref)) + in_memory if on_gpu else None,
+        vram_bytes=on_device + in_memory if on_gpu else None,
         vram_free_bytes=_free_vram(device) if on_gpu else None,
         disk_bytes=None if out is None else result + 20_000_000,
         disk_free_bytes=None if out is None else _free_disk(out),
@@ -98,12 +99,16 @@ def _working_bytes(parents: Parents, outputs: Sequence[OutputTensor]) -> int:
     """Memory of the chunks of all threads on the CPU."""
     method = parents.recipe.merge_method
     size = KERNEL_ELEMENTS if method.name in KERNELS else BLOCK_ELEMENTS
-    largest = max(
-        (min(one.n_elements, max(size, method.together(one.shape))) for one in outputs), default=0
-    )
+    largest = _largest(parents, outputs, size)
     # per parent the stored chunk, its float32 form and a task vector; and a few for the result
     per_element = 10 * (len(parents.constituents) + 1) + 24
     return largest * per_element * (os.cpu_count() or 1)
+
+
+def _largest(parents: Parents, outputs: Sequence[OutputTensor], size: int) -> int:
+    """Elements of the largest chunk, where chunks are of about `size` elements."""
+    together = parents.recipe.merge_method.together
+    return max((min(one.n_elements, max(size, together(one.shape))) for one in outputs), default=0)
 
 
 def check_fit(needs: Needs) -> list[Check]:

@@ -186,8 +186,13 @@ def merge_step(
             sink.write(step.name, start, narrow)
 
 
-def bytes_on_device(count: int) -> int:
-    """Device memory of all threads for merging `count` parents, the base included."""
+def bytes_on_device(count: int, elements: int = DEVICE_ELEMENTS) -> int:
+    """Device memory of all threads for merging `count` parents, the base included.
+
+    Args:
+        count: of the parents.
+        elements: of the largest chunk.
+    """
     # stored, widened, task vectors; and a few for the result
     per_element = count * (2 * ITEM_BYTES["F32"] + ITEM_BYTES["BF16"]) + 6 * ITEM_BYTES["F32"]
-    return THREADS_PER_DEVICE * DEVICE_ELEMENTS * per_element
+    return THREADS_PER_DEVICE * elements * per_element

@@ -112,6 +112,7 @@ def test_pcb_ignores_an_expert_that_changed_nothing() -> None:
     beside = merge("pcb", base, [model, base.clone()], density=0.3)
     kept = beside != base
     assert 0.2 < float(kept.double().mean()) <= 0.3
+    torch.testing.assert_close(beside[kept], model[kept])
     ordered = (model - base).abs()
     assert float(ordered[kept].min()) >= float(ordered[~kept].max())
 
