@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from merging.checkpoint import Checkpoint
 from merging.checks import Check
 from merging.folder import text_config
+from merging.layers import Layers
 from merging.tokenizers.planning import plan_vocabulary
 from merging.tokenizers.vocabulary import Vocabulary
 from merging.wording import in_words
@@ -35,7 +36,7 @@ SHOULD_AGREE = (
 
 
 def check_parents(
-    parents: Sequence[Checkpoint], vocabulary: Vocabulary | None = None
+    parents: Sequence[Checkpoint], vocabulary: Vocabulary | None = None, *, sliced: bool = False
 ) -> list[Check]:
     """All checks, the reference (base or config donor) being the first parent.
 
@@ -44,16 +45,20 @@ def check_parents(
     Args:
         parents: opened.
         vocabulary: the merge's; None for the one that comes about without any wish.
+        sliced: whether single layers are put together, so that models may be of other depths.
     """
     if vocabulary is None:
         vocabulary = plan_vocabulary({one.label: one for one in parents})
     checks: list[Check] = []
-    for examine in (_architecture, _plain_weights, _adapters, _tensors):
+    for examine in (_architecture, _plain_weights, _adapters):
         checks.extend(examine(parents))
+    names = [_names(one, sliced) for one in parents]
+    checks.extend(_tensors(parents, names))
     checks.extend(check for check in vocabulary.checks if check.state == "bad")
-    checks.extend(_shapes(parents, vocabulary))
-    for examine in (_configs, _dtypes, _code):
-        checks.extend(examine(parents))
+    checks.extend(_shapes(parents, names, vocabulary))
+    checks.extend(_configs(parents))
+    checks.extend(_dtypes(parents, names))
+    checks.extend(_code(parents))
     if all(check.state != "bad" for check in checks):
         checks.extend(vocabulary.checks)
     return checks
@@ -124,11 +129,27 @@ def _adapters(parents: Sequence[Checkpoint]) -> Iterator[Check]:
             )
 
 
-def _tensors(parents: Sequence[Checkpoint]) -> Iterator[Check]:
-    first = parents[0]
-    for other in parents[1:]:
-        for here, there in ((first, other), (other, first)):
-            missing = [name for name in there.tensors if name not in here.tensors]
+# what a tensor is compared by -> its name in one parent
+Names = Mapping[str, str]
+
+
+def _names(one: Checkpoint, sliced: bool) -> Names:
+    """Every tensor; of a model whose layers are taken one by one, one tensor of each kind."""
+    if not sliced:
+        return {name: name for name in one.tensors}
+    layers = Layers(one.tensors, one.config)
+    found: dict[str, str] = {}
+    for name in one.tensors:
+        place = layers.place(name)
+        found.setdefault(name if place is None else f"{layers.prefix}*.{place.rest}", name)
+    return found
+
+
+def _tensors(parents: Sequence[Checkpoint], names: Sequence[Names]) -> Iterator[Check]:
+    first = (parents[0], names[0])
+    for other in zip(parents[1:], names[1:], strict=True):
+        for (here, has), (there, wanted) in ((first, other), (other, first)):
+            missing = [name for kind, name in wanted.items() if kind not in has]
             if missing:
                 yield Check(
                     "Tensors",
@@ -137,23 +158,28 @@ def _tensors(parents: Sequence[Checkpoint]) -> Iterator[Check]:
                     "Check that both were made from the same base and are complete.",
                 )
                 return
-    yield Check("Tensors", "ok", f"All have the same {len(first.tensors)} tensors.")
+    whole = len(names[0]) == len(parents[0].tensors)
+    kinds = f"{len(names[0])} tensors" if whole else "kinds of tensors"
+    yield Check("Tensors", "ok", f"All have the same {kinds}.")
 
 
-def _shapes(parents: Sequence[Checkpoint], vocabulary: Vocabulary) -> Iterator[Check]:
+def _shapes(
+    parents: Sequence[Checkpoint], names: Sequence[Names], vocabulary: Vocabulary
+) -> Iterator[Check]:
     """Of tensors with a row per token those count that they have in the merge."""
     first = parents[0]
-    for other in parents[1:]:
+    for other, there in zip(parents[1:], names[1:], strict=True):
         differing = [
-            name
-            for name in first.tensors
-            if name in other.tensors
-            and vocabulary.shape(first, name) != vocabulary.shape(other, name)
+            (name, there[kind])
+            for kind, name in names[0].items()
+            if kind in there
+            and vocabulary.shape(first, name) != vocabulary.shape(other, there[kind])
         ]
         if differing:
-            name = differing[0]
+            name = differing[0][0]
             shapes = " and ".join(
-                f"{list(one.tensors[name].shape)} in {one.label}" for one in (first, other)
+                f"{list(one.tensors[found].shape)} in {one.label}"
+                for one, found in zip((first, other), differing[0], strict=True)
             )
             more = f" ({len(differing) - 1} more differ)" if len(differing) > 1 else ""
             yield Check(
@@ -186,11 +212,11 @@ def _configs(parents: Sequence[Checkpoint]) -> Iterator[Check]:
             )
 
 
-def _dtypes(parents: Sequence[Checkpoint]) -> Iterator[Check]:
+def _dtypes(parents: Sequence[Checkpoint], names: Sequence[Names]) -> Iterator[Check]:
     first = parents[0]
-    for other in parents[1:]:
-        for name, info in first.tensors.items():
-            there = other.tensors.get(name)
+    for other, found in zip(parents[1:], names[1:], strict=True):
+        for kind, name in names[0].items():
+            info, there = first.tensors[name], other.tensors.get(found.get(kind, ""))
             if there is not None and there.is_float != info.is_float:
                 yield Check(
                     "Data types",

@@ -142,7 +142,9 @@ def count_parameters(steps: Sequence[Step]) -> int:
 
 def require_fit(parents: Parents) -> Iterator[Event]:
     """Warn of what looks odd, refuse what cannot be merged."""
-    for check in check_parents(parents.in_order, parents.vocabulary):
+    for check in check_parents(
+        parents.in_order, parents.vocabulary, sliced=bool(parents.recipe.slices)
+    ):
         if check.state == "bad":
             raise ModelError(f"{check.detail} {check.fix}".strip())
         if check.state == "warn":

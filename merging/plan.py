@@ -64,7 +64,9 @@ def plan(
     """
     out = None if out is None else Path(out)
     with open_parents(recipe, folders) as parents:
-        checks = check_parents(parents.in_order, parents.vocabulary)
+        checks = check_parents(
+            parents.in_order, parents.vocabulary, sliced=bool(parents.recipe.slices)
+        )
         checks.extend(check_chat(parents))
         outputs, problems = _outputs(parents, checks)
         checks.extend(problems)

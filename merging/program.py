@@ -265,8 +265,7 @@ def _options(parents: Parents, tensor: _Tensor) -> dict[str, Any]:
             own += [source.model.options, recipe.options]
             value = _first(field.name, own, source.name, tensor.position)
             each.append(field.default if value is None else value)
-        if len(set(each)) > 1 or (each and each[0] != found[field.name]):
-            found[field.name] = tuple(each)
+        found[field.name] = tuple(each) if len(set(each)) > 1 else each[0]
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from numba import float32
@@ -9,6 +10,7 @@ from numba import float32
 from merging.kernels.chunks import Chunk, Kernel
 from merging.kernels.compiled import MODELS, VECTOR, compiled
 from merging.kernels.weighted import add_up
+from merging.methods.per_model import each
 from merging.methods.sums import divided
 
 if TYPE_CHECKING:
@@ -21,9 +23,9 @@ def linear(chunk: Chunk, _: Any, *, normalize: bool) -> None:
     add_up(chunk, chunk.weights, divisor=sum(chunk.weights) if normalize else 1.0)
 
 
-def passthrough(chunk: Chunk, _: Any, *, scale: float) -> None:
+def passthrough(chunk: Chunk, _: Any, *, scale: float | Sequence[float]) -> None:
     """`merging.methods.passthrough`."""
-    add_up(chunk, [scale])
+    add_up(chunk, each(scale, 1))
 
 
 def task_arithmetic(chunk: Chunk, _: Any, *, scale: float, normalize: bool) -> None:
