@@ -153,8 +153,9 @@ class _Plan:
         gathers = self._gathers(tokens, own)
         if gathers:
             checks += self._irregular()
+        wished = [token for token, wish in self.wishes.items() if wish.says_where]
         made |= {"n_rows": n_rows, "gathers": gathers}
-        checks += tell(Vocabulary(**made), self.known, base=self.base)
+        checks += tell(Vocabulary(**made), self.known, base=self.base, wished=wished)
         return Vocabulary(**made, checks=tuple(checks))
 
     def _numbered(

@@ -25,6 +25,8 @@ CONFIG, MAP, ADDED = "tokenizer_config.json", "special_tokens_map.json", "added_
 SPECIAL = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 # what a tokenizer.json says of how text becomes pieces, beside the vocabulary
 SPLITTING = ("normalizer", "pre_tokenizer")
+# far beyond any vocabulary
+MOST_IDS = 1 << 24
 # vocabularies stay in memory for the next look at the same files
 _MOST_KEPT = 8
 _kept: dict[bytes, Tokenizer | None] = {}
@@ -137,12 +139,27 @@ def _read(texts: Mapping[str, bytes | None]) -> Tokenizer | None:
     data = _object(texts["tokenizer.json"])
     try:
         if data is not None:
-            return _of_json(data, texts)
-        if texts["tokenizer.json"] is not None:
+            found: Tokenizer | None = _of_json(data, texts)
+        elif texts["tokenizer.json"] is not None:
             return None
-        return _of_older_files(texts)
-    except (AttributeError, KeyError, IndexError, TypeError, ValueError):
+        else:
+            found = _of_older_files(texts)
+        if found is not None:
+            _check(found.tokens)
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError):
         return None  # of a form that nobody documented
+    return found
+
+
+def _check(tokens: Mapping[str, int]) -> None:
+    """Tokens must be text that can be written, and ids such that a model can have.
+
+    Raises:
+        ValueError: they are not.
+    """
+    "".join(tokens).encode("utf-8")
+    if tokens and not (min(tokens.values()) >= 0 and max(tokens.values()) < MOST_IDS):
+        raise ValueError("an id that no model has")
 
 
 def _of_json(data: Mapping[str, Any], texts: Mapping[str, bytes | None]) -> Tokenizer:

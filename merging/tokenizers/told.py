@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from merging.checks import Check
 from merging.tokenizers import tensors
 from merging.tokenizers.known import TITLE
 from merging.tokenizers.read import SPLITTING, Tokenizer
-from merging.wording import in_words
+from merging.wording import in_words, quoted
 
 if TYPE_CHECKING:
     from merging.tokenizers.vocabulary import Vocabulary
@@ -19,7 +19,11 @@ _FEW = 0.05
 
 
 def tell(
-    vocabulary: Vocabulary, known: Mapping[str, Tokenizer], *, base: str | None
+    vocabulary: Vocabulary,
+    known: Mapping[str, Tokenizer],
+    *,
+    base: str | None,
+    wished: Collection[str] = (),
 ) -> Iterator[Check]:
     """What a user should know of a planned vocabulary.
 
@@ -27,11 +31,12 @@ def tell(
         vocabulary: the plan, with its rows.
         known: the parents' tokenizers.
         base: the recipe's base.
+        wished: tokens whose embedding the recipe says itself.
     """
     tokens = vocabulary.tokens or {}
     found = [
         *_rows(vocabulary),
-        *_lacking(vocabulary, known, base),
+        *_lacking(vocabulary, known, base, wished),
         *_dropped(tokens, known),
         *_moved(tokens, known),
         *_without_rows(tokens, vocabulary.n_rows or 0),
@@ -55,14 +60,19 @@ def _rows(vocabulary: Vocabulary) -> Iterator[Check]:
 
 
 def _lacking(
-    vocabulary: Vocabulary, known: Mapping[str, Tokenizer], base: str | None
+    vocabulary: Vocabulary,
+    known: Mapping[str, Tokenizer],
+    base: str | None,
+    wished: Collection[str],
 ) -> Iterator[Check]:
     """Tokens of the result that some parents don't have."""
     tokens = vocabulary.tokens or {}
     groups: dict[tuple[str, ...], list[str]] = {}
     for name, one in known.items():
         if one.tokens is not tokens:
-            lacking = tuple(token for token in tokens if token not in one.tokens)
+            lacking = tuple(
+                token for token in tokens if token not in one.tokens and token not in wished
+            )
             if lacking:
                 groups.setdefault(lacking, []).append(name)
     for lacking, names in groups.items():
@@ -81,6 +91,14 @@ def _lacking(
             "care.",
         )
 
+    if wished:
+        yield Check(
+            TITLE,
+            "ok",
+            f"The recipe says where {_counted(list(wished))} "
+            f"{'gets its embedding' if len(wished) == 1 else 'get their embeddings'} from.",
+        )
+
 
 def _source(
     lacking: Sequence[str],
@@ -93,8 +111,6 @@ def _source(
         return f"the embedding of {base}"
     others = [name for name in known if name not in names]
     having = [name for name in others if any(token in known[name].tokens for token in lacking)]
-    if not having:
-        return "what the recipe says"
     if len(having) == 1:
         return f"the embedding of {having[0]}"
     return f"the embedding of {in_words(having, most=3)} (the base's, or their mean)"
@@ -168,4 +184,7 @@ def _splitting(known: Mapping[str, Tokenizer], stem: str) -> Iterator[Check]:
 def _counted(tokens: Sequence[str]) -> str:
     """`2 tokens (<a> and <b>)`."""
     noun = "token" if len(tokens) == 1 else "tokens"
-    return f"{len(tokens):,} {noun} ({in_words(tokens, most=3)})"
+    texts = [
+        token if token.isprintable() and token.strip() else quoted(token) for token in tokens[:4]
+    ]
+    return f"{len(tokens):,} {noun} ({in_words([*texts, *tokens[4:]], most=3)})"

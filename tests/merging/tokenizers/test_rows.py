@@ -214,6 +214,10 @@ def test_wishes(tmp_path: Path) -> None:
         "<|id|>": {"source": {"kind": "model_token", "model": "expert", "token_id": 7}},
     }
     found = plan(tmp_path, parents, base="base", tokenizer="expert", tokens=tokens)
+    told = [check.detail for check in found.checks]
+    assert told[1:] == [
+        "The recipe says where 5 tokens (<|a|>, word0, word1 and 2 more) get their embeddings from."
+    ]
     assert found.tokens is not None
     assert [found.tokens[one] for one in ("<|a|>", "<|new|>", "<|id|>")] == [48, 49, 50]
     base, expert = placed(found, "base"), placed(found, "expert")
