@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from merging import schedules
+from merging.formats.bases import split_reference
 from merging.health.report import Health, in_words
 from merging.parents import Parents
 from merging.recipe import Recipe
@@ -81,6 +82,9 @@ def licence(folder: Path) -> str | None:
 
 def shown(ref: str) -> str:
     """A reference as the card shows it: of a folder its name only."""
+    both = split_reference(ref)
+    if both is not None:
+        return "+".join(map(shown, both))
     return Path(ref).name if Path(ref).is_absolute() or ref.startswith(("~", ".")) else ref
 
 

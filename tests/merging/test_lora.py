@@ -137,6 +137,27 @@ def test_a_tied_base_stays_tied_otherwise(tmp_path: Path) -> None:
         assert both.read("lm_head.weight").equal(both.read("model.embed_tokens.weight"))
 
 
+def test_an_embedding_with_as_many_rows_as_columns(tmp_path: Path) -> None:
+    """Its shape does not tell that B A is added turned round."""
+    weights = models.weights(0, vocabulary=models.HIDDEN)
+    changes = {"vocab_size": models.HIDDEN}
+    base = models.write_model(tmp_path / "base", weights, dtype=torch.float32, changes=changes)
+    expected = adapters.train(base, tmp_path / "adapter", target_modules=["embed_tokens"])
+    name = "model.embed_tokens.weight"
+    with adapters.opened(base, tmp_path / "adapter") as both:
+        torch.testing.assert_close(both.read(name), expected[name], rtol=2e-6, atol=1e-7)
+
+
+def test_a_tokenizer_beside_the_adapter_is_the_models(tmp_path: Path) -> None:
+    base = adapters.tiny_llama(tmp_path / "base")
+    adapters.train(base, tmp_path / "adapter")
+    with adapters.opened(base, tmp_path / "adapter") as both:
+        assert both.folder == base
+    models.write(tmp_path / "adapter" / "tokenizer.json", models.tokenizer_json(models.VOCABULARY))
+    with adapters.opened(base, tmp_path / "adapter") as both:
+        assert both.folder == tmp_path / "adapter"
+
+
 def test_embeddings_that_grew(tmp_path: Path) -> None:
     base = adapters.tiny_llama(tmp_path / "base")
     adapter = tmp_path / "adapter"

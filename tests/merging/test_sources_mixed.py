@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from merging.card import shown
 from merging.engine import merge_to_folder
 from merging.errors import ModelError
 from merging.formats.bases import base_wanted, open_model, split_reference
@@ -153,6 +154,14 @@ def test_the_check_says_what_an_adapter_is_applied_to(parents: dict[str, Path]) 
     )
     found = {check.title: check for check in plan(recipe("lora"), parents).checks}
     assert found["Adapter"].state == "warn" and "org/another" in found["Adapter"].detail
+
+
+@pytest.mark.parametrize(
+    ("ref", "name"),
+    [("/a/base+/b/lora", "base+lora"), ("org/a+org/b", "org/a+org/b"), ("/a/b+c", "b+c")],
+)
+def test_a_card_does_not_tell_where_folders_lie(ref: str, name: str) -> None:
+    assert shown(ref) == name
 
 
 @pytest.mark.parametrize("method", ["gptq", "awq", "bitsandbytes"])
