@@ -296,5 +296,7 @@ def test_the_plan_says_whether_the_models_come_from_the_base(
     averaged = Recipe.from_yaml("method: linear\nmodels: [{model: base}, {model: expert}]\n")
     mean = plan(averaged, pair, None, device="cpu")
     assert mean.ok and states(mean)["Origin"] == "warn"
-    stacked = Recipe.from_yaml("method: passthrough\nmodels: [{model: expert}]\n")
+    parts = [{"sources": [{"model": one, "layers": [0, 1]}]} for one in ("base", "expert")]
+    both = [{"model": "base"}, {"model": "expert"}]
+    stacked = Recipe(method="passthrough", models=both, slices=parts)  # layers are not averaged
     assert "Origin" not in states(plan(stacked, pair, None, device="cpu"))

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 
 from merging.checkpoint import Checkpoint
 from merging.errors import ModelError
-from merging.similarity import measures, scan
+from merging.similarity import kernels, measures, scan
 from merging.similarity.notes import sentences
 from merging.similarity.result import Similarity
 from tests.merging import models
@@ -275,13 +275,29 @@ def test_a_file_that_shrinks_ends_it_in_words_and_in_all_threads(tmp_path: Path)
     assert not [t for t in threading.enumerate() if t.name.startswith("similarity")]
 
 
-def test_stopping_leaves_no_thread_behind(tmp_path: Path) -> None:
-    folders = [write(tmp_path / str(i), {"w": torch.ones(3_000_000)}) for i in range(2)]
+def test_stopping_ends_the_threads_between_two_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [write(tmp_path / str(i), {"w": torch.ones(50 * kernels.BLOCK)}) for i in range(2)]
     opened = [Checkpoint.open(folder) for folder in folders]
-    events = scan.scan(opened, threads=2, chunk=1 << 14)
+    started, go_on = threading.Event(), threading.Event()
+    reads = []
+    read = Checkpoint.read_into
+
+    def held(self: Checkpoint, name: str, start: int, stop: int, buffer: memoryview) -> None:
+        reads.append(start)
+        started.set()
+        go_on.wait(20)
+        read(self, name, start, stop, buffer)
+
+    monkeypatch.setattr(Checkpoint, "read_into", held)
+    events = scan.scan(opened, threads=1, chunk=kernels.BLOCK)
     next(events)
     next(events)
+    assert started.wait(20)
+    threading.Timer(0.2, go_on.set).start()
     events.close()
+    assert len(reads) < 10
     assert not [t for t in threading.enumerate() if t.name.startswith("similarity")]
     for one in opened:
         one.close()
