@@ -97,6 +97,17 @@ def extract(
 
 
 @app.command()
+def recipe(
+    file: Path,
+    to: Annotated[str, typer.Option(help="crucible or mergekit.")] = "crucible",
+) -> None:
+    """Print a recipe file, of either tool, as the other tool's or in full."""
+    from jobs import rewrite
+
+    print(rewrite.rewritten(str(file), to), end="")
+
+
+@app.command()
 def evaluate(
     models: Annotated[
         list[str], typer.Argument(help="Registered names, folders, Hub ids or recipe files.")

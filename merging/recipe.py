@@ -171,6 +171,17 @@ class Recipe(Strict):
         """The recipe as YAML; `from_yaml` gives it back."""
         return write_yaml(self.to_mapping())
 
+    def to_mergekit(self, names: Mapping[str, str] | None = None) -> str:
+        """The recipe as mergekit's YAML, which means the same there.
+
+        Args:
+            names: reference -> what mergekit is to know the model by, such as its folder.
+
+        Raises:
+            RecipeError: what mergekit cannot express, in one sentence.
+        """
+        return mergekit.export(self, names)
+
     @property
     def merge_method(self) -> Method:
         """The method itself."""

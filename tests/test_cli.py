@@ -150,9 +150,23 @@ def test_merge_by_a_recipe_of_mergekit(tmp_path: Path) -> None:
     done = run("merge", "r.yaml", "out", home=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "election_weights: true" in (tmp_path / "out" / "recipe.yaml").read_text()
-    (tmp_path / "bad.yaml").write_text(text.replace("density: 0.5", "density: [0, 0.5, 1]"))
+    (tmp_path / "bad.yaml").write_text(text.replace("density: 0.5", "rescale: true"))
     said = refused(run("merge", "bad.yaml", "other", home=tmp_path), 2)
-    assert "gradient over the layers for density" in said
+    assert "rescale true" in said
+
+
+def test_a_recipe_is_written_for_either_tool(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(RECIPE)
+    there = run("recipe", "r.yaml", "--to", "mergekit", home=tmp_path)
+    assert there.returncode == 0, there.stderr
+    assert "merge_method: task_arithmetic" in there.stdout and "sandbox/finance" in there.stdout
+    (tmp_path / "there.yaml").write_text(there.stdout)
+    back = run("recipe", "there.yaml", home=tmp_path)
+    assert back.returncode == 0 and "method: task_arithmetic" in back.stdout
+    assert "crucible or mergekit" in refused(run("recipe", "r.yaml", "--to", "x", home=tmp_path), 2)
+    (tmp_path / "w.yaml").write_text(RECIPE.replace("instruction_residual", "widen"))
+    said = refused(run("recipe", "w.yaml", "--to", "mergekit", home=tmp_path), 2)
+    assert "has no method widen" in said
 
 
 def test_methods_and_suites(shared: Path) -> None:

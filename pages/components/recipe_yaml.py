@@ -6,7 +6,7 @@ import streamlit as st
 
 from merging.errors import RecipeError
 from merging.recipe import Recipe
-from pages.components import problems, recipe_form
+from pages.components import mergekit_download, problems, recipe_form
 from pages.components.draft import Draft
 
 TEXT = "build_yaml"  # the text area
@@ -86,6 +86,7 @@ def _files(recipe: Recipe | None, text: str | None) -> None:
             disabled=text is None,
             on_click="ignore",
         )
+        mergekit_download.draw(recipe)
         with st.popover("Copy", icon=":material/content_copy:", disabled=text is None):
             st.caption("The button at the corner of the text copies it.")
             st.code(text or "", language="yaml")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -108,6 +109,17 @@ tokenizer_source: base
     assert build.number_input(key=f"{F}weight_sandbox/math").value == 0.25
     start = next(each for each in build.button if each.label == "Merge and benchmark")
     assert not start.disabled
+
+
+def test_the_recipe_can_be_had_for_mergekit(build: AppTest) -> None:
+    def button() -> Any:
+        return next(one for one in build.get("download_button") if "mergekit" in one.proto.label)
+
+    edit(build, gallery.examples()[3].text)
+    assert not button().proto.disabled
+    edit(build, build.text_area(key="build_yaml").value.replace("chat_template: auto", ""))
+    edit(build, build.text_area(key="build_yaml").value + "\nchat_template: none\n")
+    assert button().proto.disabled and "chat_template none" in button().proto.help
 
 
 @pytest.mark.parametrize(
