@@ -36,8 +36,12 @@ def merge(
     known = registry.names()
     sources = {}
     for ref in recipe.references:
-        both = adapters.halves(ref)
-        sources[ref] = known.get(both[1] if both else ref) or _source(both[1] if both else ref)
+        base, own = adapters.halves(ref) or (None, ref)
+        if base is not None:
+            sources[base] = known.get(base) or _source(base)
+        sources[ref] = known.get(own) or _source(own)
+        if base is not None:
+            adapters.require_adapter(own, sources[ref])
         if convert_pickle and pickles.is_pickled(Path(sources[ref])):
             sources[ref] = str((yield from pickles.converted(Path(sources[ref]), label=ref)))
     for ref, source in adapters.bases(sources).items():

@@ -13,7 +13,7 @@ from chat.errors import ChatError
 from db.queries import jobs as job_rows
 from db.queries import models as model_rows
 from db.queries.jobs import JobRow
-from jobs import api, chat, extracting, pickles, registry
+from jobs import api, chat, direct, extracting, pickles, registry
 from jobs.errors import JobError
 from jobs.inline import run_group_inline
 from merging.errors import MergingError, ModelError
@@ -89,6 +89,27 @@ def test_base_plus_adapter(adapter: str) -> None:
         torch.testing.assert_close(value.float(), expert[name].float(), rtol=1e-2, atol=1e-3)
     with pytest.raises(JobError, match="no LoRA adapter"):
         api.merge_and_benchmark(recipe("sandbox/base+sandbox/math"))
+
+
+@pytest.mark.parametrize(
+    ("ref", "part"),
+    [
+        ("sandbox/bse+finance-lora", "Did you mean sandbox/base"),
+        ("sandbox/base+sandbox/math", "no LoRA adapter"),
+        ("sandbox/base+/nowhere", "There is no model"),
+    ],
+)
+def test_a_misspelt_pair_in_the_terminal(adapter: str, tmp_path: Path, ref: str, part: str) -> None:
+    file = tmp_path / "r.yaml"
+    file.write_text(recipe(ref))
+    with pytest.raises(JobError, match=part):
+        list(direct.merge(str(file), tmp_path / "out"))
+
+
+def test_a_pair_in_the_terminal(adapter: str, tmp_path: Path) -> None:
+    file = tmp_path / "r.yaml"
+    file.write_text(recipe(f"sandbox/base+{adapter}"))
+    assert list(direct.merge(str(file), tmp_path / "out"))[-1]["name"] == "out"
 
 
 def test_the_base_that_is_named_is_gone(adapter: str) -> None:
