@@ -54,7 +54,7 @@ def _gradient(draft: Draft, setting: Setting, anatomy: Any) -> None:
                 on_click=_shape,
                 args=(draft, setting, name),
             )
-    if len(points) > MOST_SLIDERS:
+    if len(points) > MOST_SLIDERS or any(isinstance(one, str) for one in points):
         _line_of_numbers(draft, setting)
     else:
         _points(draft, setting, anatomy.count)
@@ -92,11 +92,13 @@ def _line_of_numbers(draft: Draft, setting: Setting) -> None:
     key = setting.part("numbers")
     if key not in st.session_state:
         st.session_state[key] = schedule_shapes.said(draft.get(setting.slot))
-    text = st.text_input(
-        "From the first layer to the last", key=key, help="Numbers with commas between them."
+    st.text_input(
+        "From the first layer to the last",
+        key=key,
+        help="Numbers with commas between them.",
+        on_change=_numbers,
+        args=(draft, setting, key),
     )
-    numbers = schedule_shapes.read(text)
-    draft.set(setting.slot, numbers if isinstance(numbers, list) else [numbers])
 
 
 def _place(number: int, count: int, layers: int) -> str:
@@ -214,6 +216,11 @@ def _value(setting: Setting, value: Any, number: int) -> Any:
 
 def _shape(draft: Draft, setting: Setting, name: str) -> None:
     setting.change(draft, schedule_shapes.shape(name, draft.get(setting.slot), setting.field))
+
+
+def _numbers(draft: Draft, setting: Setting, key: str) -> None:
+    numbers = schedule_shapes.read(st.session_state[key])
+    setting.change(draft, numbers if isinstance(numbers, list) else [numbers])
 
 
 def _add_point(draft: Draft, setting: Setting) -> None:

@@ -47,17 +47,22 @@ class Setting:
 
     def part(self, name: str) -> str:
         """The key of a widget of its editor."""
-        prefix, _, rest = self.key.partition("form_")
-        return f"{prefix}form_~{name}~{rest}"
+        form, rest = self._halves()
+        return f"{form}~{name}~{rest}"
 
     def change(self, draft: Draft, value: Any) -> None:
         """Give it another value from outside of its widgets, which are made anew from it."""
         draft.set(self.slot, value)
-        marks = (self.key, self.part("")[:-1])
-        ending = "~" + self.key.partition("form_")[2]
+        form, rest = self._halves()
         for key in [str(key) for key in st.session_state]:
-            if key == self.key or (key.startswith(marks[1]) and key.endswith(ending)):
+            of_editor = key.startswith(f"{form}~") and key.endswith(f"~{rest}")
+            if key == self.key or of_editor:
                 del st.session_state[key]
+
+    def _halves(self) -> tuple[str, str]:
+        """The start that all keys of the form share, and what is this setting's own."""
+        form, mark, rest = self.key.partition("form_")
+        return form + mark, rest
 
 
 def draw(draft: Draft, setting: Setting, widget: Callable[[OptionField, str], Any]) -> None:
