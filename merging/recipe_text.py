@@ -121,5 +121,7 @@ def _syntax(error: yaml.YAMLError) -> str:
     """A sentence for a syntax error, with its line where the parser knows it."""
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or "it cannot be parsed"
+    if problem == "but found another document":
+        return "The file holds several recipes; give each one by itself."
     where = f" in line {mark.line + 1}" if mark is not None else ""
     return f"The recipe is not valid YAML{where}: {problem}."
