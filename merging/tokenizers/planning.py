@@ -28,7 +28,7 @@ def vocabulary_of(parents: Parents) -> Vocabulary:
     """The vocabulary of a merge of opened parents, as their recipe wants it.
 
     Raises:
-        RecipeError: the recipe's `tokens` are of another form, or ask for what no model has.
+        RecipeError: the recipe's `tokens` are of another form.
     """
     recipe = parents.recipe
     return plan_vocabulary(
@@ -60,8 +60,8 @@ def plan_vocabulary(
         base: the recipe's base, whose rows are taken for tokens that others lack.
         instruct: the recipe's instruct model, whose special tokens a union has.
 
-    Raises:
-        RecipeError: `tokens` ask for what no model has.
+    Returns:
+        The plan; one with a bad check is of no use for merging.
     """
     tokens = tokens or {}
     folders = {name: one.folder for name, one in parents.items()}
@@ -147,10 +147,15 @@ class _Plan:
             "appended": appended,
             "parents": self.parents,
         }
+        if None in has_rows and any(one.tokens != tokens for one in self.known.values()):
+            checks.append(_no_embedding(list(self.parents)[has_rows.index(None)]))
         if None in has_rows or any(check.state == "bad" for check in checks):
             return Vocabulary(**made, checks=tuple(checks))
         n_rows, own = self._lined_up(tokens, pad)
-        gathers = self._gathers(tokens, own)
+        try:
+            gathers = self._gathers(tokens, own)
+        except RecipeError as error:
+            return Vocabulary(**made, checks=(*checks, Check(TITLE, "bad", str(error))))
         if gathers:
             checks += self._irregular()
         wished = [token for token, wish in self.wishes.items() if wish.says_where]
@@ -289,6 +294,16 @@ class _Plan:
                     "Merge models with the same tokenizer and as many rows.",
                 )
                 return
+
+
+def _no_embedding(name: str) -> Check:
+    return Check(
+        "Vocabulary",
+        "bad",
+        f"The parents' tokens differ, and {name} has no embedding of a known name to line them up "
+        "in.",
+        "Merge models that share one tokenizer.",
+    )
 
 
 def _no_json(stem: str, appended: tuple[Mapping[str, Any], ...]) -> Check:

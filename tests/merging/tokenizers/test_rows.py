@@ -240,6 +240,17 @@ def test_wishes(tmp_path: Path) -> None:
         ({"word0": {"force": True}}, "has no source"),
         ({"word0": {"source": "base", "force": 1}}, "true or false"),
         ({"": {"source": "base"}}, "the text of a token"),
+    ],
+)
+def test_wishes_of_another_form(tokens: Any, part: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        read_wishes(tokens, ["base"])
+    assert part in str(caught.value), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "part"),
+    [
         ({"<|n|>": {}}, "no model has that token"),
         ({"<|n|>": None}, "no model has that token"),
         ({"<|n|>": {"source": "base"}}, "which has no such token"),
@@ -248,9 +259,9 @@ def test_wishes(tmp_path: Path) -> None:
     ],
 )
 def test_wishes_that_cannot_be(tokens: Any, part: str, tmp_path: Path) -> None:
-    with pytest.raises(RecipeError) as caught:
-        plan(tmp_path, {"base": (WORDS, 48)}, tokens=tokens)
-    assert part in str(caught.value), str(caught.value)
+    found = plan(tmp_path, {"base": (WORDS, 48)}, tokens=tokens)
+    bad = [check.detail for check in found.checks if check.state == "bad"]
+    assert len(bad) == 1 and part in bad[0], bad
 
 
 # ------------------------------------------------------------------------------------- fills, views
@@ -337,6 +348,19 @@ def test_parents_of_other_dtypes_are_values() -> None:
     assert RowsView("x", {0: a, 1: b}, found).stored is None
     found = Gather(np.array([0, ZERO], np.int16), rows(0, -1), {}, 2)
     assert RowsView("x", {0: a, 1: b}, found).stored == "BF16"
+
+
+def test_embeddings_of_an_unknown_name_merge_where_nothing_moves(tmp_path: Path) -> None:
+    def write(name: str, words: list[str]) -> Checkpoint:
+        models.write_model(tmp_path / name, {"tower.words": torch.randn(48, 4)}, tokenizer=False)
+        models.write(tmp_path / name / "tokenizer.json", tokenizer_json(words))
+        return Checkpoint.open(tmp_path / name)
+
+    parents = {"base": write("base", WORDS), "same": write("same", WORDS)}
+    assert all(check.state != "bad" for check in plan_vocabulary(parents).checks)
+    parents["other"] = write("other", [*WORDS[:3], *reversed(WORDS[3:])])
+    found = [check for check in plan_vocabulary(parents).checks if check.state == "bad"]
+    assert "no embedding of a known name" in found[0].detail
 
 
 def test_other_architectures_and_a_bias_are_lined_up(tmp_path: Path) -> None:
