@@ -108,8 +108,8 @@ def _from_hub(ref: str, revision: str | None, *, download: bool, hint: str) -> P
         )
     if not any(folder.glob("*.safetensors")):
         raise ModelError(
-            f"{ref} has no safetensors weights on the Hub. Choose a model that has, or download its "
-            "pickles yourself and add the folder: they are converted when you agree to it."
+            f"{ref} has no safetensors weights on the Hub. Choose a model that has, or download "
+            "its pickles yourself and add the folder: they are converted when you agree to it."
         )
     return folder
 
