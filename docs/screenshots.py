@@ -32,6 +32,7 @@ from typing import Any
 PROJECT = Path(__file__).resolve().parent.parent
 OUT = PROJECT / "docs" / "screenshots"
 RECIPES = ("1-instruct-without-instruction-data", "3-two-experts", "4-three-experts-ties")
+EXPERTS = ("finance", "math", "japanese", "instruct")
 SIZES = {"": (1440, 1000), "-narrow": (420, 900)}
 MODES = ("light", "dark")
 DATA = PROJECT / "sandbox" / "tasks" / "data"
@@ -83,8 +84,9 @@ def prepare(home: Path) -> str:
     """Merge and score the recipes unless it was done before; return the example's group."""
     os.environ["CRUCIBLE_HOME"] = str(home)
     sys.path.insert(0, str(PROJECT))
-    from jobs import api
+    from jobs import api, similarity
 
+    similarity.ask(similarity.choose([f"sandbox/{name}" for name in EXPERTS], "sandbox/base"))
     groups = [
         api.merge_and_benchmark((PROJECT / "recipes" / f"{name}.yaml").read_text(), suite="sandbox")
         for name in RECIPES
@@ -110,6 +112,7 @@ def pages(home: Path, group: str) -> dict[str, str]:
     names = {name: number for number, name in ask(home, "SELECT id, name FROM models")}
     family = ("finance-chat", "sandbox/base", "sandbox/finance", "sandbox/instruct")
     ids = ",".join(str(names[name]) for name in family)
+    experts = ",".join(str(names[f"sandbox/{name}"]) for name in EXPERTS)
     return {
         "home": "",
         "build": "build",
@@ -117,6 +120,7 @@ def pages(home: Path, group: str) -> dict[str, str]:
         "compare": f"compare?ids={ids}",
         "chat": "chat?model=finance-chat&beside=sandbox/instruct",
         "models": "models",
+        "similarity": f"models?tab=Similarity&base={names['sandbox/base']}&models={experts}",
         "model": f"model?id={names['finance-chat']}",
         "jobs": "jobs",
         "job": f"job?group={group}",

@@ -3,10 +3,10 @@
 Training moves the weights of a large model little: a derived model's matrices keep a cosine near 1
 with their base's, and the task vector is a fraction of the base in norm. Two models of the same
 shapes that were trained apart have matrices with a cosine of about 0. The limits below are rules
-of thumb: each matrix of the sandbox family keeps 0.99 or more, full training
-of large models with billions of further tokens usually above 0.9, and independent matrices of n
-sampled entries at 0 +- 1/sqrt(n). Vectors (norms, biases) are not looked at, because those of any
-two models are alike.
+of thumb: each matrix of the sandbox family keeps 0.99 or more, full training of large models with
+billions of further tokens usually above 0.9, and independent matrices of n sampled entries lie at
+0 +- 1/sqrt(n). Vectors (norms, biases) are not looked at, because those of any two models are
+alike, and neither are embeddings, whose rows may differ.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from pages.components.problems import as_text
 from pages.components.scores_plots import CONFIG
 
 FIRST = "name"
+MOST_SAID = 3  # sentences about pairs; the table has the others
 WORTH_SAYING = ("alike", "opposed", "none")
 
 
@@ -106,8 +107,8 @@ def _found(found: Found) -> None:
     for text in found.notes():
         st.warning(as_text(text), icon=":material/rule:")
     _independence(found)
-    _overall(found)
     _map(found)
+    _overall(found)
 
 
 def _independence(found: Found) -> None:
@@ -115,9 +116,13 @@ def _independence(found: Found) -> None:
     verdicts = found.verdicts()
     if not verdicts:
         return
-    said = [one.text for one in verdicts if one.verdict in WORTH_SAYING]
+    said = [one for one in verdicts if one.verdict in WORTH_SAYING]
+    said.sort(key=lambda one: (math.isnan(one.cosine), -abs(one.cosine)))
     if said:
-        st.warning("  \n".join(map(as_text, said)), icon=":material/join_inner:")
+        lines = [as_text(one.text) for one in said[:MOST_SAID]]
+        if said[MOST_SAID:]:
+            lines.append(f"The table has {words.plural(len(said) - MOST_SAID, 'pair')} more.")
+        st.warning("  \n".join(lines), icon=":material/join_inner:")
     count = sum(one.verdict == "independent" for one in verdicts)
     if count == len(verdicts) or not said:
         pairs = words.plural(len(verdicts), "pair")
