@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from merging.methods.arcee_fusion import _importance
 from merging.methods.selection import kth_largest
+from merging.methods.widen import _divergences
 from tests.merging.reference import REFERENCES
 from tests.merging.test_methods_properties import (
     against_reference,
@@ -186,3 +187,13 @@ def test_widen_of_columns_that_are_zero() -> None:
     base[:, 1], one[:, 1] = 0, 0
     assert merge("widen", base, [one, two]).isfinite().all()
     assert merge("widen", base * 0, [base * 0, one]).isfinite().all()
+
+
+def test_widen_takes_rounding_for_no_divergence() -> None:
+    """Columns that only grow don't turn, and columns whose entries change places don't grow."""
+    generator = torch.Generator().manual_seed(0)
+    b = torch.randn(60, 40, generator=generator, dtype=torch.float64)
+    for d, none in ((b * 0.3, 1), (b.roll(1, dims=0) - b, 0)):
+        found = _divergences(b.square().sum(0), (b * d).sum(0), d.square().sum(0))
+        assert not found[none].any()
+        assert found[1 - none].all()
