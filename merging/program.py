@@ -109,14 +109,15 @@ def _places(parents: Parents) -> Iterator[_Tensor]:
             base = None if recipe.base is None else (recipe.base, name)
             yield _Tensor(name, name, layers.position(name), sources, base, None)
         return
-    _check_layers(parents)
+    stacks = {ref: Layers(one.tensors, one.config) for ref, one in parents.by_ref.items()}
+    _check_layers(recipe, stacks)
     outside = [name for name in reference.tensors if layers.place(name) is None]
     for name in filter(comes_first, outside):
         yield _outside(parents, name, recipe.slices[0])
     first = 0
     for part in recipe.slices:
         for offset in range(part.count):
-            yield from _layer(parents, layers, part, offset, first + offset)
+            yield from _layer(parents, stacks, part, offset, first + offset)
         first += part.count
     for name in outside:
         if not comes_first(name):
@@ -133,16 +134,15 @@ def _outside(parents: Parents, name: str, part: Slice) -> _Tensor:
 
 
 def _layer(
-    parents: Parents, layers: Layers, part: Slice, offset: int, number: int
+    parents: Parents, stacks: Mapping[str, Layers], part: Slice, offset: int, number: int
 ) -> Iterator[_Tensor]:
     """The tensors of one layer of a sliced result."""
     ordered = _ordered(parents, part)
-    stacks = {one.model: _layers_of(parents, one.model) for one in ordered}
     first = ordered[0]
     stack = stacks[first.model]
     source = parents.by_ref[first.model]
     base = part.base_model(parents.recipe.base)
-    below = None if base is None else _layers_of(parents, base)
+    layers = stacks[parents.recipe.config_donor]
     for name in source.tensors:
         place = stack.place(name)
         if place is None or place.layer != first.layers[0] + offset:
@@ -161,14 +161,9 @@ def _layer(
             name,
             position(offset, part.count),
             sources,
-            None if base is None or below is None else (base, below.name(origin)),
+            None if base is None else (base, stacks[base].name(origin)),
             part,
         )
-
-
-def _layers_of(parents: Parents, ref: str) -> Layers:
-    one = parents.by_ref[ref]
-    return Layers(one.tensors, one.config)
 
 
 def _ordered(parents: Parents, part: Slice) -> list[SliceSource]:
@@ -180,15 +175,15 @@ def _ordered(parents: Parents, part: Slice) -> list[SliceSource]:
     )
 
 
-def _check_layers(parents: Parents) -> None:
+def _check_layers(recipe: Recipe, stacks: Mapping[str, Layers]) -> None:
     """No slice reaches beyond a model's last layer."""
-    for place, part in enumerate(parents.recipe.slices, 1):
+    for place, part in enumerate(recipe.slices, 1):
         wanted = [(one.model, one.layers[1]) for one in part.sources]
-        base = part.base_model(parents.recipe.base)
+        base = part.base_model(recipe.base)
         if base is not None:
             wanted.append((base, part.base_layers()[1]))
         for ref, end in wanted:
-            count = _layers_of(parents, ref).count
+            count = stacks[ref].count
             if end > count:
                 raise RecipeError(
                     f"slices.{place} reaches to layer {end} of {ref}, which has {count} layers."

@@ -1,4 +1,7 @@
-"""mergekit itself, as a process of its own, where it is installed; and models for both to merge."""
+"""mergekit itself, as a process of its own, and models for both to merge.
+
+It needs a virtual environment of its own: MERGEKIT_PYTHON=PATH python -m pytest ...
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ import torch
 from tests.merging import models
 from tests.merging.models import Tensors, stored
 
-PYTHON = Path(os.environ.get("CRUCIBLE_MERGEKIT_PYTHON", "/opt/mk/bin/python"))
+PYTHON = os.environ.get("MERGEKIT_PYTHON", "")
 LAYERS = 4
 # one process for many recipes: most of its time is the import
 _DRIVER = """
@@ -25,7 +28,10 @@ problems = {}
 for name, (config, out) in json.load(open(sys.argv[1])).items():
     try:
         read = MergeConfiguration.model_validate(yaml.safe_load(open(config)))
-        run_merge(read, out, MergeOptions(quiet=True, write_model_card=False, random_seed=1))
+        options = MergeOptions(
+            quiet=True, write_model_card=False, random_seed=1, lora_merge_cache=sys.argv[1] + ".d"
+        )
+        run_merge(read, out, options)
     except Exception as error:
         problems[name] = f"{type(error).__name__}: {error}"
 json.dump(problems, open(sys.argv[1] + ".problems", "w"))
@@ -34,7 +40,7 @@ json.dump(problems, open(sys.argv[1] + ".problems", "w"))
 
 def is_there() -> bool:
     """Whether mergekit can be run."""
-    return PYTHON.is_file()
+    return bool(PYTHON)
 
 
 def run(recipes: Mapping[str, str], root: Path) -> tuple[dict[str, Path], dict[str, str]]:

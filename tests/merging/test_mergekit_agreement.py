@@ -9,11 +9,11 @@ import pytest
 
 from merging import mergekit
 from merging.recipe import Recipe
-from tests.merging import mergekit_process
+from tests.merging import adapters, mergekit_process
 from tests.merging.mergekit_cases import CASES, text
 from tests.merging.test_engine import merge
 
-pytestmark = pytest.mark.skipif(not mergekit_process.is_there(), reason="mergekit is not installed")
+pytestmark = pytest.mark.skipif(not mergekit_process.is_there(), reason="set MERGEKIT_PYTHON")
 # share of the elements that may be further apart than one unit in the last place
 AGREE = 0.0001
 UNSURE = {
@@ -23,6 +23,17 @@ UNSURE = {
     # mergekit iterates in float32 until a step is below 1e-5, which shows in weights near zero
     "karcher": 0.001,
 }
+
+
+ADAPTER = """
+merge_method: task_arithmetic
+base_model: {base}
+models:
+  - {{model: {a}+{lora}, parameters: {{weight: 0.7}}}}
+  - {{model: {b}, parameters: {{weight: 0.4}}}}
+dtype: float32
+out_dtype: bfloat16
+"""
 
 
 class Merged(NamedTuple):
@@ -37,7 +48,10 @@ class Merged(NamedTuple):
 def merged(tmp_path_factory: pytest.TempPathFactory) -> Merged:
     root = tmp_path_factory.mktemp("mergekit")
     names = {name: str(path) for name, path in mergekit_process.family(root / "models").items()}
+    adapters.train(Path(names["a"]), root / "lora")
+    names["lora"] = str(root / "lora")
     recipes = {case: text(case, names) for case in CASES}
+    recipes["adapter"] = ADAPTER.format(**names)
     for case in CASES:
         recipes[f"{case}, out"] = mergekit.export(Recipe.from_yaml(recipes[case]))
     return Merged(names, *mergekit_process.run(recipes, root))
@@ -64,3 +78,13 @@ def test_there_and_back_is_the_same_recipe(case: str) -> None:
     names = {name: f"org/{name}" for name in ("base", "a", "b", "c")}
     recipe = Recipe.from_yaml(text(case, names))
     assert Recipe.from_yaml(mergekit.export(recipe)).hash == recipe.hash
+
+
+def test_an_adapter_on_its_base(merged: Merged, tmp_path: Path) -> None:
+    recipe = Recipe.from_yaml(ADAPTER.format(**merged.names))
+    assert "adapter" not in merged.problems
+    folders = {ref: Path(ref.rpartition("+")[2]) for ref in recipe.references}
+    folders[merged.names["a"]] = Path(merged.names["a"])
+    ours = merge(recipe, folders, tmp_path / "out")
+    apart, total = mergekit_process.disagreement(ours, merged.folders["adapter"])
+    assert apart <= AGREE * total

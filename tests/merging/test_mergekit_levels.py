@@ -9,6 +9,7 @@ import pytest
 from merging.errors import RecipeError
 from merging.recipe import Recipe
 from tests.merging.test_mergekit import TWO, changed, entry, minimal, slices
+from tests.merging.tokenizers import test_as_mergekit as tokenizers
 
 LEVELS = """
 merge_method: dare_ties
@@ -200,6 +201,12 @@ def test_tokenizer_blocks() -> None:
     assert with_tokenizer().tokenizer == "union"
     assert with_tokenizer(source="a@v1").tokenizer == "a"
     assert with_tokenizer(source="base").tokenizer == "base"
+
+
+@pytest.mark.parametrize("name", [one for one in tokenizers.NAMES if one != "linear, base"])
+def test_tokenizer_blocks_are_what_is_compared_with_mergekit(name: str) -> None:
+    theirs, ours = tokenizers.recipes(name)
+    assert Recipe.from_mapping(theirs).hash == Recipe(**ours).hash
 
 
 @pytest.mark.parametrize(
