@@ -11,8 +11,9 @@ from db.queries import models as model_rows
 from db.queries.board import Board, Row
 from db.queries.models import ModelRow
 from evaluation.suites import list_suites
-from jobs import api, registry
-from pages.components import extract_lora, health_card, links, problems, words
+from jobs import api, registry, weights
+from merging.recipe import Recipe
+from pages.components import extract_lora, health_card, links, mergekit_download, problems, words
 
 CARD_BYTES = 200_000
 
@@ -204,9 +205,9 @@ def _lineage(row: ModelRow) -> None:
     if not row.parents and not children:
         return
     st.subheader("Lineage", anchor=False)
-    for parent in row.parents:
-        weight = f" · weight {parent.weight:g}" if parent.role != "base" else ""
-        links.link("model", f"{parent.name} ({parent.role}{weight})",
+    for parent, weight in zip(row.parents, weights.of_parents(row), strict=True):
+        said = f" · {weights.in_words(weight)}" if weight is not None else ""
+        links.link("model", f"{parent.name} ({parent.role}{said})",
                    icon=":material/north_west:", id=parent.model_id)  # fmt: skip
     if children:
         st.caption("Went into")
@@ -218,6 +219,8 @@ def _recipe(row: ModelRow) -> None:
     if row.recipe_yaml:
         st.subheader("Recipe", anchor=False)
         st.code(row.recipe_yaml, language="yaml")
+        with problems.told():
+            mergekit_download.draw(Recipe.from_yaml(row.recipe_yaml))
 
 
 def _card(row: ModelRow) -> None:
