@@ -13,8 +13,7 @@ from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from merging.errors import MergeFailure, ModelError
-from merging.kernels import KERNELS
-from merging.kernels.chunks import Chunk
+from merging.kernels import kernel_for
 from merging.methods.draws import Draws
 from merging.methods.inputs import BLOCK_ELEMENTS, Inputs, spans
 from merging.program import Step
@@ -25,6 +24,8 @@ from merging.views import View
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from merging.kernels.chunks import Chunk
 
     from merging.health.tally import Tally
 
@@ -90,6 +91,8 @@ class CpuTensor:
 
     def piece(self, start: int, stop: int) -> Chunk:
         """Elements `start` to `stop` for a kernel."""
+        from merging.kernels.chunks import Chunk
+
         if self._stop.is_set():
             raise CancelledError
         step, count = self._step, self.n_models
@@ -165,7 +168,7 @@ def merge_step(
         copy_equal(step, sink, chunk_elements or BLOCK_ELEMENTS)
         return
     tensor = CpuTensor(step, buffers, stop)
-    kernel = KERNELS.get(step.method.name)
+    kernel = kernel_for(step.method.name, step.options)
     options: Mapping[str, Any] = step.options
     if kernel is not None:
         statistics = kernel.observe(tensor, **options)
