@@ -79,6 +79,7 @@ class Stored:
         self._base, self._out = np.empty(CHUNK, np.float32), np.empty(CHUNK, np.float32)
 
     def piece(self, start: int, stop: int) -> Chunk:
+        """Elements `start` to `stop`."""
         n = stop - start
         models = self._models[: self.n_models * n].reshape(self.n_models, n)
         for row, stored in zip(models, self.stored[1:], strict=True):
@@ -91,6 +92,7 @@ class Stored:
         return Chunk(models, base, self.weights, keys, start, ROW, self._out[:n])
 
     def chunks(self) -> Iterator[Chunk]:
+        """All elements."""
         for start in range(0, self.n_elements, CHUNK):
             yield self.piece(start, min(start + CHUNK, self.n_elements))
 
@@ -176,12 +178,12 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.compile:
         folder = Path(__file__).resolve().parent.parent / "merging" / "kernels"
-        families = [path.stem for path in sorted(folder.glob("*.py")) if "_" not in path.stem]
+        families = [path.stem for path in sorted(folder.glob("*.py")) if path.stem[0] != "_"]
         compile_times(["convert", *(name for name in families if name != "convert")])
         return
     for name, models, options in CASES:
         if name in KERNELS and (not asked.only or name in asked.only):
-            measure(name, models, options, int(asked.millions * 1e6), asked.runs)
+            measure(name, models, options, int(asked.millions * 1e6) // ROW * ROW, asked.runs)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ _MODULES = {
     "dare_ties": "dare",
     "breadcrumbs": "breadcrumbs",
     "breadcrumbs_ties": "breadcrumbs",
+    "della_linear": "della",
+    "della": "della",
     "slerp": "sphere",
     "nuslerp": "sphere",
     "multislerp": "sphere",

@@ -38,6 +38,14 @@ class Chunk:
     row_length: int
     out: NDArray[np.float32]
 
+    def __post_init__(self) -> None:
+        # kernels do not look where an array ends
+        sizes = {self.models.shape[1], self.out.size}
+        if self.base is not None:
+            sizes.add(self.base.size)
+        if len(sizes) > 1 or not self.models.shape[0] == len(self.weights) == len(self.keys):
+            raise ValueError("the parts of a chunk differ in size")
+
     @property
     def origin(self) -> NDArray[np.float32]:
         """`[n]` float32, theta_0, or an empty array: how kernels take the base."""

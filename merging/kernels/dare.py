@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import uint32
+from numba import uint16, uint32
 
 from merging.kernels.chunks import Chunk, Kernel, Whole
-from merging.kernels.compiled import MODELS, VECTOR, compiled, inlined
+from merging.kernels.compiled import MODELS, VECTOR, compiled
 from merging.kernels.draws import fill_upper, lower, space_for, threshold
 from merging.kernels.election import ELECTION, elect, election
 from merging.kernels.sums import ROW, RowSums, add_products, finish_row
@@ -97,9 +97,15 @@ def _draws(
     return keys, np.array([threshold(share) for share in shares], dtype=np.int64), chunk.start
 
 
-@inlined
+@compiled(f"void({VECTOR}, {VECTOR}, uint64, int64, int64, uint32[::1], float32[::1])")
 def keep_random(
-    model: Any, base: Any, key: Any, limit: Any, start: Any, space: Any, out: Any
+    model: NDArray[np.float32],
+    base: NDArray[np.float32],
+    key: int,
+    limit: int,
+    start: int,
+    space: NDArray[np.uint32],
+    out: NDArray[np.float32],
 ) -> None:
     """The task vector with zero for what is dropped.
 
@@ -117,13 +123,15 @@ def keep_random(
     below = uint32(limit >> 16)
     for i in range(n):
         out[i] = model[i] - base[i] if upper[i] < below else _ZERO
-    equal = uint32(0)
-    for i in range(n):
-        equal += uint32(upper[i] == below)
-    if equal > 0:
+    if below < 65536:
+        # 16 bits wide, as the numbers are: zero where one is equal
+        nearest = uint16(0xFFFF)
         for i in range(n):
-            if upper[i] == below and lower(key, start + i) < (limit & 0xFFFF):
-                out[i] = model[i] - base[i]
+            nearest = min(nearest, uint16(upper[i] ^ uint16(below)))
+        if nearest == 0:
+            for i in range(n):
+                if upper[i] == below and lower(key, start + i) < (limit & 0xFFFF):
+                    out[i] = model[i] - base[i]
 
 
 @compiled(f"void({MODELS}, {VECTOR}, {_DRAWS}, float32[::1], float32, float32[::1])")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from merging.kernels.compiled import inlined
+from merging.kernels.compiled import compiled
 from merging.kernels.weighted import singles
 
 if TYPE_CHECKING:
@@ -51,8 +51,15 @@ def election(weights: Sequence[float], *, election_weights: bool, normalize: boo
     return Election(ones, own, np.abs(own), normalize)
 
 
-@inlined
-def elect(vectors: Any, votes: Any, coefficients: Any, counts: Any, divide: Any, out: Any) -> None:
+@compiled(f"void(float32[:, ::1], {ELECTION}, float32[::1])")
+def elect(
+    vectors: NDArray[np.float32],
+    votes: NDArray[np.float32],
+    coefficients: NDArray[np.float32],
+    counts: NDArray[np.float32],
+    divide: bool,
+    out: NDArray[np.float32],
+) -> None:
     """Merge trimmed task vectors where their sign agrees with the elected one.
 
     Args:

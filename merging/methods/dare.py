@@ -119,8 +119,9 @@ def dare_ties(
     form is rescale = l1, election_weights = true, normalize = false.
     """
     kept = _kept(deltas, draws, density)
-    common = statistics[0] if len(set(statistics)) == 1 else 1.0
-    if common != statistics[0]:
+    shared = len(set(statistics)) == 1
+    common = statistics[0] if shared else 1.0
+    if not shared:
         kept = [delta * factor for delta, factor in zip(kept, statistics, strict=True)]
     # a factor that all share is applied afterwards: changes that cancel exactly still do then
     merged = elect(kept, weights, election_weights=election_weights, normalize=normalize)

@@ -19,6 +19,8 @@ NAMES = sorted(KERNELS)
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     "breadcrumbs": [{"density": 0.9, "gamma": 0.05}, {"density": 1.0}, {"normalize": True}],
     "breadcrumbs_ties": [{"density": 0.9, "gamma": 0.05}, {"density": 1.0, "scale": 0.6}],
+    "della_linear": [{"rescale": "l1"}, {"rescale": "none", "epsilon": 0.0}, {"density": 0.9}],
+    "della": [{"rescale": "l1", "scale": 0.7}, {"rescale": "none"}, {"density": 0.95}],
     "slerp": [{"t": 0.0}, {"t": 0.3}],
     "nuslerp": [],
     "multislerp": [{"normalize": False}],
