@@ -96,6 +96,8 @@ def test_a_merge_can_be_cloned(open_page: Open, sandbox: None) -> None:
         opened.flush()
         number = merge.id
     app = open_page("model_detail", id=str(number))
+    labels = {one.proto.label: one.proto.disabled for one in app.get("download_button")}
+    assert labels["mergekit YAML"] is False
     next(button for button in app.button if button.label == "Clone recipe").click().run()
     assert not app.exception
     assert app.selectbox(key="build_form_method").value == "ties"
