@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -159,3 +160,23 @@ def test_chunks_do_not_matter(name: str) -> None:
             for chunk in (1 << 20, 1 << 14, 5003)
         ]
         assert same_bits(merged[0], merged[1]) and same_bits(merged[0], merged[2])
+
+
+@pytest.mark.parametrize("name", ["dare_ties", "dare_linear", "della"])
+def test_an_expert_without_changes_leaves_the_factors_of_the_others(name: str) -> None:
+    """Its own l1 factor is 1, which must not stand for everybody's."""
+    base, models = experts((40, 50), 2, seed=2)
+    tensors = Tensors(base, [base.copy(), models[1]], by_rows=METHODS[name].by_rows)
+    merged = by_kernel(name, tensors, rescale="l1", density=0.3)
+    assert same_bits(merged, by_method(name, tensors, rescale="l1", density=0.3))
+    change = np.abs(merged - base.ravel()).sum() / np.abs(models[1] - base).sum()
+    assert change == pytest.approx(1.0, rel=1e-3)
+
+
+def test_chunks_that_do_not_fit_are_refused() -> None:
+    tensors = Tensors(*experts((4, 10), 2), by_rows=True)
+    chunk = tensors.piece(0, 40)
+    with pytest.raises(ValueError, match="differ in size"):
+        dataclasses.replace(chunk, base=np.zeros(39, np.float32))
+    with pytest.raises(ValueError, match="whole rows"):
+        by_kernel("della", Tensors(*experts((4, 10), 2), chunk=15))
