@@ -143,6 +143,7 @@ class Evaluation(Base):
     seconds: Mapped[float]
     job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
     created: Mapped[float] = mapped_column(default=time.time)
+    signatures: Mapped[dict[str, Any] | None]  # what `evaluation.signatures` found; None: not yet
 
     __table_args__ = (
         UniqueConstraint("model_id", "model_fingerprint", "suite", "task", "config_hash"),
@@ -175,6 +176,71 @@ class Answer(Base):
     choices: Mapped[list[Any] | None]  # [{"text": str, "loglikelihood": float}] of multiple choice
     score: Mapped[float]  # the primary metric on this item
     correct: Mapped[bool | None]  # None where the metric is not right-or-wrong
+    stopped: Mapped[str | None] = mapped_column(String(20))  # eos, until or length; None: unknown
+    stray: Mapped[list[Any] | None]  # special tokens inside the answer, which its text leaves out
+
+
+class Reply(Base):
+    """What a model said in one turn of a conversation of a prompt set, for judges to read."""
+
+    __tablename__ = "replies"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"))
+    model_fingerprint: Mapped[str] = mapped_column(String(64))
+    set_hash: Mapped[str] = mapped_column(String(64))  # of the questions' content
+    config_hash: Mapped[str] = mapped_column(String(64))  # of how they were asked
+    question_id: Mapped[str] = mapped_column(String(80))
+    turn: Mapped[int]  # from 0
+    text: Mapped[str] = mapped_column(Text)
+    stopped: Mapped[str | None] = mapped_column(String(20))
+    created: Mapped[float] = mapped_column(default=time.time)
+
+    __table_args__ = (
+        UniqueConstraint(
+            "model_id", "model_fingerprint", "set_hash", "config_hash", "question_id", "turn"
+        ),
+    )
+
+
+class Judgement(Base):
+    """One answer of a judge, under the hash of all that it was asked: never asked twice."""
+
+    __tablename__ = "judgements"
+
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    judge: Mapped[str] = mapped_column(Text)
+    rubric: Mapped[str] = mapped_column(String(80))
+    state: Mapped[str] = mapped_column(String(20))  # ok | unparsed
+    score: Mapped[float | None]  # 1 to 10; None for a pair, and where nothing could be read
+    verdict: Mapped[str | None] = mapped_column(String(20))  # A | B | tie, of a pair
+    text: Mapped[str] = mapped_column(Text)  # what the judge said, whole
+    created: Mapped[float] = mapped_column(default=time.time)
+
+    __table_args__ = (Index("judgements_judge", "judge", "rubric"),)
+
+
+class Judging(Base):
+    """One judge's report on a model, or on a model beside another, over a prompt set."""
+
+    __tablename__ = "judgings"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"), index=True)
+    model_fingerprint: Mapped[str] = mapped_column(String(64))
+    other_id: Mapped[int | None] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"))
+    other_fingerprint: Mapped[str | None] = mapped_column(String(64))
+    set_name: Mapped[str] = mapped_column(String(80), index=True)
+    set_hash: Mapped[str] = mapped_column(String(64))
+    mode: Mapped[str] = mapped_column(String(20))  # single | pair
+    judge: Mapped[str] = mapped_column(Text)  # its name travels with every score
+    rubric: Mapped[str] = mapped_column(String(80))
+    config: Mapped[dict[str, Any]]  # how the questions were asked
+    selection: Mapped[str] = mapped_column(String(20))  # allowed | forbidden, of the set
+    summary: Mapped[dict[str, Any]]
+    items: Mapped[list[Any]]  # question, turn, replies and keys of the judgements
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
+    created: Mapped[float] = mapped_column(default=time.time)
 
 
 class Setting(Base):

@@ -195,10 +195,13 @@ def add_answers(opened: Session, evaluation_id: int, answers: list[dict[str, Any
     new = [{"hash": key, "text": text} for key, text in prompts.items() if key not in known]
     if new:
         opened.execute(insert(Prompt), new)
-    columns = [column.name for column in Answer.__table__.columns if column.name != "evaluation_id"]
+    told = {"stopped", "stray"}  # of answers that were generated here, not of every answer
+    columns = [column.name for column in Answer.__table__.columns]
+    given = [name for name in columns if name != "evaluation_id" and name not in told]
     rows = [
-        {"evaluation_id": evaluation_id, **{name: answer[name] for name in columns}}
+        {"evaluation_id": evaluation_id, **{name: answer[name] for name in given},
+         **{name: answer.get(name) for name in told}}
         for answer in answers
-    ]
+    ]  # fmt: skip
     if rows:
         opened.execute(insert(Answer), rows)

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, MetaData, create_engine, inspect, text
 
-from db import migrations
+from db import migrations, schema_1
 from db.engine import close_databases, open_database, session, transaction
 from db.errors import DatabaseError
-from db.tables import Base, Model
+from db.tables import Answer, Base, Evaluation, Model, Reply
 
 
 @pytest.fixture(autouse=True)
@@ -144,3 +144,34 @@ def test_other_databases_keep_the_version_in_a_table() -> None:
     tables = MetaData()
     tables.reflect(engine)
     assert set(tables.tables) == {*Base.metadata.tables, "schema_version"}
+
+
+def test_a_database_of_the_first_format_keeps_its_answers(home: Path) -> None:
+    """Written with the tables of format 1, opened today: nothing lost, what is new is unknown."""
+    old = create_engine(f"sqlite:///{home / 'crucible.db'}")
+    with old.begin() as connection:
+        schema_1.create(connection)
+        connection.execute(text("PRAGMA user_version = 1"))
+        connection.execute(text(
+            "INSERT INTO models (id, name, source, role, note, archived, created) "
+            "VALUES (1, 'old', '/x', 'merge', '', 0, 1.0)"
+        ))  # fmt: skip
+        connection.execute(text(
+            "INSERT INTO evaluations (id, model_id, model_fingerprint, suite, task, domain, "
+            "task_version, metric, value, n, config, config_hash, prompts_hash, seconds, created) "
+            "VALUES (7, 1, 'f', 's', 't', 'd', '1', 'acc', 0.5, 2, '{}', 'c', 'p', 1.0, 1.0)"
+        ))  # fmt: skip
+        connection.execute(text("INSERT INTO prompts VALUES ('p', 'Question?')"))
+        connection.execute(text(
+            "INSERT INTO answers (evaluation_id, doc_id, doc_hash, prompt_hash, target, output, "
+            "score) VALUES (7, 0, 'd', 'p', 'yes', 'no no no', 0.0)"
+        ))  # fmt: skip
+    old.dispose()
+    with transaction() as opened:
+        evaluation = opened.get_one(Evaluation, 7)
+        answer = opened.get_one(Answer, (7, 0))
+        assert (evaluation.value, evaluation.signatures) == (0.5, None)
+        assert (answer.output, answer.stopped, answer.stray) == ("no no no", None, None)
+        opened.add(Reply(model_id=1, model_fingerprint="f", set_hash="s", config_hash="c",
+                         question_id="1", turn=0, text="So it is."))  # fmt: skip
+    assert len(list(home.glob("crucible-v1-*.db"))) == 1
