@@ -108,7 +108,16 @@ def write_yaml(data: Mapping[str, Any]) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes nested block style, with list items indented under their key, and no aliases."""
+    """Writes nested block style, with list items indented under their key, and no aliases.
+
+    A list of single values, such as a gradient, stands on one line: `[0.0, 0.5, 1.0]`.
+    """
+
+    def represent_sequence(
+        self, tag: str, sequence: Any, flow_style: bool | None = None
+    ) -> yaml.SequenceNode:
+        simple = bool(sequence) and not any(isinstance(one, dict | list) for one in sequence)
+        return super().represent_sequence(tag, sequence, flow_style=simple or flow_style)
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         super().increase_indent(flow, False)

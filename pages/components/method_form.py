@@ -32,7 +32,7 @@ def draw(draft: Draft, prefix: str) -> None:
     method = draft.merge_method
     st.markdown(method.summary)
     paper = f" · [arXiv:{method.paper}](https://arxiv.org/abs/{method.paper})"
-    st.caption(f"Good for {method.when_to_use}{paper if method.paper else ''}")
+    st.caption(f"When to use: {method.when_to_use}{paper if method.paper else ''}")
     anatomy = anatomies.of_models(draft.references, draft.slices)
     names = [part.name for part in anatomy.parts]
     _grid(draft, _options(draft, prefix, names), 2, anatomy)

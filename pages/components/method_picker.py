@@ -76,7 +76,8 @@ def _help(key: str) -> None:
                     on_click=_take,
                     args=(key, name),
                 )
-                st.caption(f"Good for {problems.as_text(method.when_to_use)}")
+                when = method.when_to_use
+                st.caption(problems.as_text(when[:1].upper() + when[1:]))
 
 
 def _take(key: str, name: str) -> None:

@@ -11,6 +11,7 @@ from pages.components.draft import Draft
 from pages.components.schedule_field import Setting
 
 MOST_SLIDERS = 6  # more points are edited as a line of numbers
+MOST_ROWS = 20  # more filters are edited in the recipe's text
 ELSE, OWN = "Everything else", "Own text …"
 SHAPE_ICONS = {
     "Rising": ":material/trending_up:",
@@ -129,6 +130,9 @@ def _point(setting: Setting, value: Any, number: int, label: str) -> Any:
 def _modules(draft: Draft, setting: Setting) -> None:
     """A row per filter."""
     rows = draft.get(setting.slot)
+    if len(rows) > MOST_ROWS:
+        st.caption(f"{len(rows)} filters: edited in the recipe's text.")
+        return
     st.caption("The first line that names a tensor counts. Several numbers are a gradient.")
     draft.set(setting.slot, [_row(draft, setting, row, number) for number, row in enumerate(rows)])
     st.button(
@@ -199,7 +203,7 @@ def _value(setting: Setting, value: Any, number: int) -> Any:
         if key not in st.session_state:
             st.session_state[key] = schedule_shapes.said(value)
         text = st.text_input("Value", key=key, label_visibility=visible, placeholder="0.5, 1")
-        return schedule_shapes.read(text)
+        return value if text == schedule_shapes.said(value) else schedule_shapes.read(text)
     if isinstance(value, list):
         return value  # a switch that changes over the layers is the text's
     if key not in st.session_state:

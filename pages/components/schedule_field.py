@@ -89,7 +89,7 @@ def draw(draft: Draft, setting: Setting, widget: Callable[[OptionField, str], An
 
 def _words(setting: Setting, value: Any) -> None:
     with st.container(gap=None):
-        st.caption(setting.label)
+        st.caption(problems.as_text(setting.label))
         said = "as the other models" if value is None else schedules.in_words(value)
         st.markdown(problems.as_text(said if len(said) <= 48 else said[:45] + "…"))
 

@@ -303,3 +303,25 @@ def test_every_number_of_every_method_can_be_a_gradient(build: AppTest, name: st
     if METHODS[name].max_models != 1 and not METHODS[name].roles:
         options = yaml_of(build).options
         assert all(isinstance(options[field.name], list) for field in fields)
+
+
+@pytest.mark.parametrize(
+    "scale",
+    [
+        "[" + ", ".join(["1"] * 1000) + "]",
+        "[" + ", ".join("{filter: mlp, value: 1}" for _ in range(300)) + "]",
+        "[{filter: '<b>*x*</b>$y$', value: 1}, {filter: ':material/star:', value: [0, 1]}]",
+        "[1.0000000000000002]",
+        "{filter: mlp, value: [0.5]}",
+    ],
+    ids=["long", "many", "markup", "single", "alone"],
+)
+def test_odd_schedules_of_the_text_are_kept_and_drawn(build: AppTest, scale: str) -> None:
+    text = f"method: task_arithmetic\nbase: sandbox/base\nmodels: [{{model: sandbox/math}}]\n" \
+           f"options: {{scale: {scale}}}"  # fmt: skip
+    edit(build, text)
+    assert not build.error
+    assert yaml_of(build) == Recipe.from_yaml(text)
+    assert len(pictures(build)) == 1
+    shown = "\n".join(one.value for kind in (build.markdown, build.caption) for one in kind)
+    assert "<b>" not in shown.replace("\\<", "")
