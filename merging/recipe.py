@@ -261,7 +261,7 @@ class Recipe(Strict):
             "dtype": self.dtype,
             "seed": self.seed if self.merge_method.random else None,
             "tokenizer": self._donor(self.tokenizer),
-            "tokens": self.tokens,
+            "tokens": self._identified(self.tokens),
             "pad_to_multiple_of": self.pad_to_multiple_of,
             "chat_template": self._donor(self.chat_template),
         }
@@ -294,6 +294,12 @@ class Recipe(Strict):
         if not self.merge_method.ordered:
             data["sources"] = sorted(data["sources"], key=json.dumps)
         return data
+
+    def _identified(self, data: Any) -> Any:
+        """Plain data with the identities of models in place of their names."""
+        if isinstance(data, Mapping):
+            return {key: self._identified(value) for key, value in data.items()}
+        return self._donor(data) if isinstance(data, str) else data
 
     def _donor(self, policy: str) -> str:
         return self.identity(policy) if policy in self.references else policy

@@ -249,3 +249,15 @@ def test_pages_read_methods_and_recipes_without_torch() -> None:
 def test_a_number_with_an_exponent_needs_no_point() -> None:
     recipe = Recipe.from_yaml(TEXT.replace("weight: 1.0", "weight: 25e-2"))
     assert recipe.models[0].weight == 0.25
+
+
+def test_the_hash_knows_models_of_tokens_by_their_content() -> None:
+    def recipe(name: str) -> Recipe:
+        return Recipe(
+            method="linear",
+            models=[{"model": name, "fingerprint": "a" * 64}, {"model": "other"}],
+            tokens={"<|im_end|>": {"source": name}},
+        )
+
+    assert recipe("one").hash == recipe("two").hash
+    assert recipe("one").hash != recipe("one").model_copy(update={"tokens": {}}).hash
