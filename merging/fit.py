@@ -17,22 +17,28 @@ from merging.on_device import DEVICE_ELEMENTS, bytes_on_device
 from merging.parents import Parents
 from merging.wording import size
 
-# Python with torch, before any tensor
-BASELINE_BYTES = 350_000_000
-# one core, seconds per element of the result and per constituent, as measured on bfloat16 models
-# of half a billion parameters
+# Python before any tensor: with the kernels alone, and with torch
+KERNELS_BYTES = 190_000_000
+TORCH_BYTES = 400_000_000
+# one core, seconds per element of the result and per constituent besides reading and writing, as
+# measured on bfloat16 models of 200 million parameters
 SECONDS_PER_ELEMENT: Mapping[str, float] = {
-    "linear": 1e-9,
-    "task_arithmetic": 2e-9,
-    "instruction_residual": 2e-9,
-    "slerp": 6e-9,
-    "ties": 30e-9,
-    "dare_linear": 9e-9,
-    "dare_ties": 25e-9,
-    "della": 80e-9,
-    "della_linear": 80e-9,
-    "breadcrumbs": 25e-9,
-    "breadcrumbs_ties": 30e-9,
+    "linear": 0.4e-9,
+    "passthrough": 0.4e-9,
+    "task_arithmetic": 0.5e-9,
+    "instruction_residual": 0.5e-9,
+    "slerp": 0.8e-9,
+    "nuslerp": 1.5e-9,
+    "multislerp": 1.5e-9,
+    "karcher": 1.2e-9,
+    "model_stock": 2e-9,
+    "ties": 2e-9,
+    "dare_linear": 1.2e-9,
+    "dare_ties": 1.4e-9,
+    "della": 5e-9,
+    "della_linear": 5e-9,
+    "breadcrumbs": 2e-9,
+    "breadcrumbs_ties": 2.2e-9,
     "sce": 30e-9,
     "arcee_fusion": 40e-9,
     "pcb": 60e-9,
@@ -40,7 +46,8 @@ SECONDS_PER_ELEMENT: Mapping[str, float] = {
 }
 # the same for methods that decompose matrices, for each element of the shorter side besides
 SECONDS_PER_ELEMENT_AND_SIDE: Mapping[str, float] = {"tsv_m": 0.55e-9, "iso_c": 0.15e-9}
-SECONDS_PER_BYTE = 0.4e-9 + 0.6e-9  # read, and hashed once
+SECONDS_PER_BYTE = 1.0e-9  # read from the disk, hashed, and read again from memory
+SECONDS_PER_BYTE_WRITTEN = 1.0e-9  # and forced to the disk
 
 
 @dataclass(frozen=True)
@@ -72,16 +79,20 @@ def estimate(
     in_memory = result if out is None else 0
     working = 0 if on_gpu else _working_bytes(parents, outputs)
     on_device = bytes_on_device(len(parents.by_ref), _largest(parents, outputs, DEVICE_ELEMENTS))
-    computing = _computing_seconds(parents, outputs)
+    # whole tensors side by side, one for each core
+    parallel = 10 if on_gpu else os.cpu_count() or 1
+    computing = _computing_seconds(parents, outputs) / parallel
+    writing = 0.0 if out is None else result * SECONDS_PER_BYTE_WRITTEN
+    baseline = TORCH_BYTES if on_gpu or not _has_kernel(parents) else KERNELS_BYTES
     read = sum(one.size_bytes for one in parents.by_ref.values())
     return Needs(
-        ram_bytes=BASELINE_BYTES + working + (0 if on_gpu else in_memory),
+        ram_bytes=baseline + working + (0 if on_gpu else in_memory),
         ram_free_bytes=_free_ram(),
         vram_bytes=on_device + in_memory if on_gpu else None,
         vram_free_bytes=_free_vram(device) if on_gpu else None,
         disk_bytes=None if out is None else result + 20_000_000,
         disk_free_bytes=None if out is None else _free_disk(out),
-        seconds=1.0 + computing / (10 if on_gpu else 1) + read * SECONDS_PER_BYTE,
+        seconds=1.0 + computing + read * SECONDS_PER_BYTE + writing,
     )
 
 
@@ -97,12 +108,17 @@ def _computing_seconds(parents: Parents, outputs: Sequence[OutputTensor]) -> flo
 
 def _working_bytes(parents: Parents, outputs: Sequence[OutputTensor]) -> int:
     """Memory of the chunks of all threads on the CPU."""
-    method = parents.recipe.merge_method
-    size = KERNEL_ELEMENTS if method.name in KERNELS else BLOCK_ELEMENTS
+    size = KERNEL_ELEMENTS if _has_kernel(parents) else BLOCK_ELEMENTS
     largest = _largest(parents, outputs, size)
     # per parent the stored chunk, its float32 form and a task vector; and a few for the result
     per_element = 10 * (len(parents.constituents) + 1) + 24
+    # torch's definitions hold twice that in between
+    per_element *= 1 if _has_kernel(parents) else 2
     return largest * per_element * (os.cpu_count() or 1)
+
+
+def _has_kernel(parents: Parents) -> bool:
+    return parents.recipe.merge_method.name in KERNELS
 
 
 def _largest(parents: Parents, outputs: Sequence[OutputTensor], size: int) -> int:

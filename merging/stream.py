@@ -63,6 +63,7 @@ def merge_tensors(
             "total": len(steps),
             "unit": "tensors",
             "fraction": finished / elements,
+            "elements": elements,
         }
 
 

@@ -44,7 +44,7 @@ def run(spec: dict[str, Any]) -> Iterator[Event]:
         if event.get("kind") == "result":
             result = event
         else:
-            yield event
+            yield _in_weights(event)
     health = yield from _try(out, spec)
     yield {"kind": "stage", "stage": "Registering"}
     yield {
@@ -56,6 +56,15 @@ def run(spec: dict[str, Any]) -> Iterator[Event]:
         **describe(out),
     }
     yield {**result, "kind": "result", "model": spec["name"], "out": spec["out"], "health": health}
+
+
+def _in_weights(event: Event) -> Event:
+    """Progress by weights: the largest tensors come first, so their number says little of time."""
+    if event.get("kind") != "progress" or "elements" not in event:
+        return event
+    total = event["elements"] / 1e6
+    done = {"done": total * event["fraction"], "total": total, "unit": "M weights"}
+    return {**event, **done}
 
 
 def _try(out: Path, spec: dict[str, Any]) -> Generator[Event, None, str]:
