@@ -116,6 +116,7 @@ def pages(home: Path, group: str) -> dict[str, str]:
     return {
         "home": "",
         "build": "build",
+        "schedules": "build?recipe=mlp-from-one-attention-from-the-other",
         "leaderboard": "leaderboard",
         "compare": f"compare?ids={ids}",
         "chat": "chat?model=finance-chat&beside=sandbox/instruct",
@@ -178,6 +179,9 @@ def look_at(context: Any, address: str, name: str, question: str) -> bytes:
         box.fill(question)
         box.press("Enter")
         page.get_by_text("tokens/s").nth(1).wait_for(timeout=60_000)
+    if name == "schedules":
+        page.get_by_text("Weight of sandbox/finance").wait_for(timeout=60_000)
+        page.get_by_text("When to use").evaluate("one => one.scrollIntoView()")
     # nothing runs any more: neither the script nor an animation
     page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
     page.wait_for_timeout(1500)
