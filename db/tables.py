@@ -143,6 +143,8 @@ class Evaluation(Base):
     seconds: Mapped[float]
     job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
     created: Mapped[float] = mapped_column(default=time.time)
+    missing: Mapped[float | None]  # share of items without an answer; None: nothing is written
+    truncated: Mapped[float | None]  # share of items cut off before an answer
     signatures: Mapped[dict[str, Any] | None]  # what `evaluation.signatures` found; None: not yet
 
     __table_args__ = (
@@ -177,6 +179,7 @@ class Answer(Base):
     score: Mapped[float]  # the primary metric on this item
     correct: Mapped[bool | None]  # None where the metric is not right-or-wrong
     stopped: Mapped[str | None] = mapped_column(String(20))  # eos, until or length; None: unknown
+    state: Mapped[str | None] = mapped_column(String(20))  # right, wrong, missing or truncated
     stray: Mapped[list[Any] | None]  # special tokens inside the answer, which its text leaves out
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from evaluation.answer_states import shares, state_of
 from evaluation.statistics import standard_error
 from evaluation.tasks import Item, TaskError
 
@@ -34,7 +35,8 @@ def score_task(task: Any, items: Sequence[Item]) -> dict[str, Any]:
 
     Returns:
         The keys metric, value, stderr, n, higher_is_better, metrics (every metric under every
-        filter), prompts_hash and answers of a score event.
+        filter), missing and truncated (shares, None where nothing was written), prompts_hash and
+        answers of a score event.
 
     Raises:
         TaskError: the task's metrics fail on the replies.
@@ -62,6 +64,9 @@ def score_task(task: Any, items: Sequence[Item]) -> dict[str, Any]:
         | {"score": score, "correct": score == 1.0 if binary else None}
         for item, score, extracted in zip(items, scores, told, strict=True)
     ]
+    for answer in answers:
+        answer["state"] = state_of(answer)
+    missing, truncated = shares(answers)
     return {
         "metric": metric,
         "value": metrics[metric]["value"],
@@ -69,6 +74,8 @@ def score_task(task: Any, items: Sequence[Item]) -> dict[str, Any]:
         "n": len(items),
         "higher_is_better": bool(task.higher_is_better().get(metric, True)),
         "metrics": metrics,
+        "missing": missing,
+        "truncated": truncated,
         "prompts_hash": _prompts_hash(items),
         "answers": answers,
     }

@@ -47,6 +47,8 @@ class Mark:
     score: float
     correct: bool | None
     extracted: str | None
+    state: str | None = None
+    """right, wrong, missing or truncated; None where the metric is a matter of degree."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class FullAnswer:
     choices: list[dict[str, Any]] | None
     score: float
     correct: bool | None
+    state: str | None = None
 
 
 def paired_sums(pairs: Iterable[tuple[int, int]]) -> dict[tuple[int, int], PairedSums]:
@@ -105,7 +108,7 @@ def marks(evaluation_ids: Iterable[int]) -> list[Mark]:
     ids = list(dict.fromkeys(evaluation_ids))
     a = Answer
     query = (
-        select(a.evaluation_id, a.doc_id, a.doc_hash, a.score, a.correct, a.extracted)
+        select(a.evaluation_id, a.doc_id, a.doc_hash, a.score, a.correct, a.extracted, a.state)
         .where(a.evaluation_id.in_(ids))
         .order_by(a.doc_id)
     )
@@ -127,7 +130,7 @@ def item(evaluation_ids: Iterable[int], doc_id: int) -> list[FullAnswer]:
     query = (
         select(
             a.evaluation_id, a.doc_id, a.doc_hash, Prompt.text, a.target, a.output, a.extracted,
-            a.choices, a.score, a.correct,
+            a.choices, a.score, a.correct, a.state,
         )
         .join(Prompt, Prompt.hash == a.prompt_hash)
         .where(a.evaluation_id.in_(list(evaluation_ids)), a.doc_id == doc_id)

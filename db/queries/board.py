@@ -29,6 +29,10 @@ class Score:
     prompts_hash: str
     seconds: float
     created: float
+    missing: float | None = None
+    """Share of items that got no answer; None where choices were compared and nothing written."""
+    truncated: float | None = None
+    """Share of items cut off by the limit of new tokens before an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,22 @@ class Row:
     def n_items(self) -> int:
         """Items answered, over all tasks."""
         return sum(s.n for s in self.scores.values())
+
+    @cached_property
+    def no_answer(self) -> float | None:
+        """Share of missing answers among the items that were answered in writing; None of none."""
+        return self._share("missing")
+
+    @cached_property
+    def cut_off(self) -> float | None:
+        """Share of answers cut off among the items that were answered in writing; None of none."""
+        return self._share("truncated")
+
+    def _share(self, name: str) -> float | None:
+        found = [(s.n, getattr(s, name)) for s in self.scores.values()]
+        written = [(n, share) for n, share in found if share is not None]
+        items = sum(n for n, _ in written)
+        return fsum(n * share for n, share in written) / items if items else None
 
     @cached_property
     def seconds(self) -> float:

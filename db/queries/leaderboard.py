@@ -113,7 +113,7 @@ def _evaluations(s: Session, suite: str) -> list[tuple[int, Score, str]]:
     e = Evaluation
     columns = select(
         e.model_id, e.model_fingerprint, e.id, e.task, e.domain, e.metric, e.value, e.stderr,
-        e.n, e.config_hash, e.prompts_hash, e.seconds, e.created,
+        e.n, e.config_hash, e.prompts_hash, e.seconds, e.created, e.missing, e.truncated,
     )  # fmt: skip
     rows = s.execute(columns.where(e.suite == suite).order_by(e.id))
     return [(row[0], Score(*list(row)[2:]), row[1]) for row in rows]

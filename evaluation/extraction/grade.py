@@ -31,6 +31,8 @@ from evaluation.extraction.reply import Reply
 State = Literal["right", "wrong", "missing", "truncated"]
 EXTRACTION_VERSION = 1
 """Raised when a reply is read or compared in another way."""
+CUT_OFF = "(cut off before an answer)"
+"""What is kept as the extracted answer of a truncated reply."""
 
 _OPPOSITES = (
     ("増収", "減収"), ("増益", "減益"), ("増加", "減少"), ("改善", "悪化"), ("上昇", "下落"),
@@ -57,7 +59,7 @@ class Grade:
     def extracted(self) -> str | None:
         """The answer as it is kept: the span, with the rule behind it; None for no answer."""
         if self.state == "truncated":
-            return "(cut off before an answer)"
+            return CUT_OFF
         if self.state == "missing":
             return None
         return f"{self.span} ({self.rule})" if self.rule not in (None, "same") else self.span
