@@ -59,9 +59,15 @@ class Made:
 class MadeParents(Resident):
     """Parents made where they are."""
 
-    def __init__(self, views: list[Made], device: str, fused: bool | None) -> None:
+    def __init__(self, steps: list[Step], device: str, fused: bool | None) -> None:
         super().__init__([], device, fused=fused)
+        views = [view for step in steps for view in (*step.models, step.base) if view is not None]
         self._tensors = {view: view.tensor for view in views}
+        for view in views:  # they are moved one behind the other: nothing may hold the old ones
+            object.__setattr__(view, "tensor", None)
+        self._line_up(steps)
+        for view in views:
+            object.__setattr__(view, "tensor", self._tensors[view])
 
 
 def shapes(layers: int, narrow: int) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -162,13 +168,16 @@ def main() -> None:
     name = torch.cuda.get_device_name(given.device) if given.device != "cpu" else "CPU"
     print(f"{name}, {model_bytes / 2e6:,.0f} M parameters, {given.experts} experts; "
           f"copying moves {bandwidth / 1e9:.0f} GB/s", flush=True)  # fmt: skip
-    views = [view for listed in made.values() for view in listed]
+    del out
     for method in given.methods.split(","):
-        resident = MadeParents(views, given.device, False if given.plain else None)
+        steps = steps_of(method, made)
+        resident = out = None  # the last method's room comes free
+        resident = MadeParents(steps, given.device, False if given.plain else None)
+        out = resident.room(steps)
         scaled = "scale" in get_method(method).options.model_fields
 
         def once(number: int, method: str = method, scaled: bool = scaled,
-                 resident: Resident = resident) -> None:  # fmt: skip
+                 resident: Resident = resident, out: Any = out) -> None:  # fmt: skip
             options = {"scale": 1.0 - number / 100} if scaled else {}
             resident.merge(steps_of(method, made, **options), out)
 

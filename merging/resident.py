@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from merging.layout import OutputTensor
 from merging.methods.draws import Draws
 from merging.methods.inputs import Inputs, spans
 from merging.stored import torch_dtype
@@ -53,15 +54,21 @@ class Resident:
         self._tensors: dict[View, Tensor] = {}
         self._statistics: dict[Any, Any] = {}
         self._compiled: dict[str, Callable[..., None]] = {}
+        self._order: tuple[tuple[View, ...], ...] = ()
+        self._columns: tuple[_Column, ...] = ()
+        self._arena: Tensor | None = None
         for step in steps:
             for view in _views(step):
                 if view not in self._tensors:
                     self._tensors[view] = _load(view, self.device)
+        self._line_up(steps)
 
     @property
     def n_bytes(self) -> int:
         """Memory of the parents on the device."""
-        return sum(one.numel() * one.element_size() for one in self._tensors.values())
+        found = {one.untyped_storage().data_ptr(): one.untyped_storage().nbytes()
+                 for one in self._tensors.values()}  # fmt: skip
+        return sum(found.values())
 
     def merge(self, steps: Sequence[Step], outputs: Mapping[str, Tensor]) -> None:
         """Merge every tensor into `outputs`, in place; on CUDA it returns before it is done.
@@ -70,6 +77,9 @@ class Resident:
             steps: of the same parents.
             outputs: contiguous tensors of the steps' dtypes and shapes on the device.
         """
+        joined = self._joined(steps, outputs)
+        if joined is not None and self._arena is not None:
+            steps, outputs = [joined], {joined.name: self._arena}
         for step in steps:
             out = outputs[step.name].view(-1)
             if step.method is None:
@@ -84,6 +94,79 @@ class Resident:
             for start, stop in whole.spans(PIECE_ELEMENTS):
                 merged = step.method.apply(whole.inputs(start, stop, statistics), step.options)
                 out[start:stop] = merged.to(out.dtype)
+
+    def room(self, steps: Sequence[Step]) -> dict[str, Tensor]:
+        """Tensors for the result, one behind the other: merging into them may take one kernel."""
+        import torch
+
+        dtypes = {step.output.dtype for step in steps}
+        if len(dtypes) > 1 or self._order != tuple(map(_views, steps)):
+            return {
+                step.name: torch.empty(
+                    step.output.shape, dtype=torch_dtype(step.output.dtype), device=self.device
+                )
+                for step in steps
+            }
+        total = sum(step.output.n_elements for step in steps)
+        self._arena = torch.empty(total, dtype=torch_dtype(dtypes.pop()), device=self.device)
+        parts = self._arena.split([step.output.n_elements for step in steps])
+        return {
+            step.name: part.view(step.output.shape) for step, part in zip(steps, parts, strict=True)
+        }
+
+    def _line_up(self, steps: Sequence[Step]) -> None:
+        """Lay each parent's tensors one behind the other, where all have the same tensors."""
+        import torch
+
+        order = tuple(map(_views, steps))
+        views = [view for row in order for view in row]
+        same = len({len(row) for row in order}) == 1 and len(set(views)) == len(views)
+        if not same or any(step.method is None for step in steps):
+            return
+        columns = list(zip(*order, strict=True))
+        if any(len({self._tensors[view].dtype for view in column}) > 1 for column in columns):
+            return
+        self._order = order
+        for number, column in enumerate(columns):
+            sizes = [self._tensors[view].numel() for view in column]
+            arena = torch.cat([self._tensors[view] for view in column])
+            for view, part in zip(column, arena.split(sizes), strict=True):
+                self._tensors[view] = part
+            whole = _Column(number, sum(sizes))
+            self._tensors[whole] = arena
+            self._columns += (whole,)
+
+    def _joined(self, steps: Sequence[Step], outputs: Mapping[str, Tensor]) -> Step | None:
+        """All steps as one over everything, where that is the same: no more than one kernel.
+
+        It is where a method sees elements one by one, without statistics, everywhere with the same
+        options and weights, and the outputs are this object's `room`.
+        """
+        first = steps[0] if steps else None
+        if first is None or first.method is None or self._arena is None or not self._columns:
+            return None
+        alike = (first.method, first.options, first.weights, first.output.dtype)
+        takes = first.method.takes
+        place = self._arena.data_ptr()
+        for step in steps:
+            out = outputs[step.name]
+            if (step.method, step.options, step.weights, step.output.dtype) != alike:
+                return None
+            if out.data_ptr() != place or out.dtype != self._arena.dtype:
+                return None
+            place += out.numel() * out.element_size()
+        if "statistics" in takes or not FUSIBLE.issuperset(takes):
+            return None
+        if self._order != tuple(map(_views, steps)):
+            return None
+        models = self._columns if first.base is None else self._columns[:-1]
+        return replace(
+            first,
+            name="everything",
+            output=OutputTensor(first.output.dtype, (self._arena.numel(),)),
+            models=models,
+            base=None if first.base is None else self._columns[-1],
+        )
 
     def _observe(self, step: Step, whole: _Whole) -> Any:
         """The statistics of a tensor, from before where nothing they depend on has changed."""
@@ -132,6 +215,26 @@ def _fusible(method: Method) -> Callable[..., None]:
         out.copy_(method.function(*(given[name] for name in method.takes), **options))
 
     return merge
+
+
+@dataclass(frozen=True)
+class _Column:
+    """All tensors of one parent, one behind the other; stands for them in a joined step."""
+
+    number: int
+    n_elements: int
+    label: str = "a parent"
+    stored: str | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.n_elements,)
+
+    def read_into(self, start: int, stop: int, buffer: memoryview) -> None:
+        raise NotImplementedError
+
+    def values_into(self, start: int, stop: int, out: Any) -> None:
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -54,10 +54,45 @@ def test_the_bits_of_a_merge_from_disk(
     _, out = finish(merge_to_folder(recipe, family, tmp_path / "out"))
     with steps_of(recipe, family) as steps:
         resident = Resident(steps, "cpu")
-        outputs = room(steps)
-        resident.merge(steps, outputs)
+        found = [room(steps), resident.room(steps)]
+        for outputs in found:
+            resident.merge(steps, outputs)
+        assert resident.n_bytes == sum(
+            view.parent.tensors[view.name].n_bytes  # type: ignore[attr-defined]
+            for view in {view for step in steps for view in (*step.models, step.base) if view}
+        )
     for name, tensor in stored(out).items():
-        assert torch.equal(outputs[name], tensor), name
+        assert all(torch.equal(outputs[name], tensor) for outputs in found), name
+
+
+def test_everything_goes_through_one_kernel_where_it_may(
+    family: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    real = type(METHODS["ties"]).apply
+
+    def counting(self: Any, inputs: Any, options: Any) -> Any:
+        calls.append(self.name)
+        return real(self, inputs, options)
+
+    monkeypatch.setattr(type(METHODS["ties"]), "apply", counting)
+    varied = [{"filter": "mlp", "value": 0.5}, {"value": 1.0}]
+    for recipe, expected in (
+        (recipe_for("task_arithmetic"), 1),
+        (recipe_for("linear"), 1),
+        (recipe_for("task_arithmetic", scale=varied), 21),
+        (recipe_for("ties"), 21),
+        (recipe_for("dare_linear"), 21),
+    ):
+        with steps_of(recipe, family) as steps:
+            resident = Resident(steps, "cpu", fused=False)
+            own, others = resident.room(steps), room(steps)
+            calls.clear()
+            resident.merge(steps, own)
+            assert len(calls) == expected, recipe.method
+            resident.merge(steps, others)
+            assert len(calls) == expected + 21
+            assert all(torch.equal(own[name], others[name]) for name in own)
 
 
 def test_another_scale_needs_no_new_thresholds(
