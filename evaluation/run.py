@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from evaluation.configs import config_hash, task_configs
 from evaluation.errors import SuiteError
+from evaluation.holdout import Part
 from evaluation.loading import load_model, scoring_dtype
 from evaluation.suites import Suite, nearest
 
@@ -34,6 +35,7 @@ def evaluate(
     *,
     tasks: Sequence[str] | None = None,
     limit: int | None = None,
+    part: Part | None = None,
     model_label: str = "",
     skip: Collection[str] = frozenset(),
 ) -> Iterator[Event]:
@@ -47,7 +49,8 @@ def evaluate(
         tokenizer: its tokenizer.
         suite: from ``load_suite``.
         tasks: only these tasks of the suite.
-        limit: only the first so many items of each task.
+        limit: only the first so many items of each task (of the part).
+        part: only the items of this part of a split (``evaluation.holdout``), None for all.
         model_label: how the result event calls the model.
         skip: tasks not to score (already scored under the same configuration).
 
@@ -68,14 +71,14 @@ def evaluate(
     """
     started = time.perf_counter()
     names = _chosen(suite, tasks)
-    configs = task_configs(suite, limit, str(model.dtype).removeprefix("torch."))
+    configs = task_configs(suite, limit, str(model.dtype).removeprefix("torch."), part)
     scores: dict[str, float] = {}
     errors: dict[str, str] = {}
     yield {"kind": "stage", "stage": "Preparing tasks"}
     from evaluation.session import Session  # imports lm-eval and torch
 
     with _threads_for(model):
-        session = Session(model, tokenizer, suite, limit)
+        session = Session(model, tokenizer, suite, limit, part)
         for event in session.run([name for name in names if name not in skip]):
             if event["kind"] == "score":
                 config = configs[event["task"]]

@@ -7,9 +7,11 @@ import traceback
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from evaluation import held_out_items
 from evaluation.answers import score_task
 from evaluation.errors import EvaluationError
 from evaluation.extraction.reply import Reply
+from evaluation.holdout import Part
 from evaluation.scorer import Scorer
 from evaluation.suites import Suite
 from evaluation.tasks import Item, TaskError, build_items, count_items, load_task, quiet_harness
@@ -28,6 +30,7 @@ class Session:
         tokenizer: its tokenizer.
         suite: where the tasks and their settings come from.
         limit: items per task, None for all.
+        part: of a split of the items, None for all of them.
     """
 
     def __init__(
@@ -36,11 +39,14 @@ class Session:
         tokenizer: PreTrainedTokenizerBase,
         suite: Suite,
         limit: int | None,
+        part: Part | None = None,
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.suite = suite
         self.limit = limit
+        self.part = part
+        self._kept: dict[str, list[int]] | None = None
         self.done = 0
         self.total = 0
         self._warnings: list[str] = []
@@ -56,7 +62,10 @@ class Session:
                     loaded[name] = load_task(self.suite, name, files)
             except EvaluationError as error:
                 yield self._error(name, error)
-        counts = {name: count_items(task, self.limit) for name, task in loaded.items()}
+        if self.part is not None:
+            with quiet_harness():
+                self._kept = held_out_items.kept(self.suite, loaded, files, self.part)
+        counts = {name: self._count(name, task) for name, task in loaded.items()}
         self.total = sum(counts.values())
         finished = 0
         for name in list(loaded):
@@ -77,11 +86,13 @@ class Session:
         scorer = self._scorer(name)
         items: list[Item] = []
         with quiet_harness():
-            for part in build_items(task, scorer, settings, self.limit):
+            keep = None if self._kept is None else self._kept[name]
+            for part in build_items(task, scorer, settings, self.limit, keep):
                 items += part
                 yield self._progress(name, 0)
         if not items:
-            raise TaskError("it has no items")
+            where = f" in the {self.part.name} part of the split" if self.part else ""
+            raise TaskError(f"it has no items{where}")
         yield from self._ask(name, scorer, items)
         yield from self._drain(name)
         with quiet_harness():
@@ -94,6 +105,12 @@ class Session:
             **scored,
             "seconds": time.perf_counter() - started,
         }
+
+    def _count(self, name: str, task: Any) -> int:
+        if self._kept is None:
+            return count_items(task, self.limit)
+        n = len(self._kept[name])
+        return n if self.limit is None else min(n, self.limit)
 
     def _scorer(self, name: str) -> Scorer:
         settings = self.suite.settings_for(name)

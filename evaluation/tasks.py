@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +170,11 @@ def count_items(task: Any, limit: int | None) -> int:
 
 
 def build_items(
-    task: Any, scorer: Scorer, settings: Settings, limit: int | None
+    task: Any,
+    scorer: Scorer,
+    settings: Settings,
+    limit: int | None,
+    keep: Collection[int] | None = None,
 ) -> Iterator[list[Item]]:
     """Ask the task for the requests of its documents, a hundred documents at a time.
 
@@ -179,7 +184,11 @@ def build_items(
     chat = bool(settings.apply_chat_template)
     multiturn = chat and settings.fewshot_as_multiturn is not False
     part: list[Item] = []
-    for doc_id, doc in task.doc_iterator(limit=limit):
+    docs = task.doc_iterator(limit=None if keep is not None else limit)
+    if keep is not None:  # (the harness's own `samples` would number them anew)
+        wanted = set(keep)
+        docs = islice((one for one in docs if one[0] in wanted), limit)
+    for doc_id, doc in docs:
         try:
             _check_choices(task, doc)
             context = task.fewshot_context(
@@ -199,6 +208,8 @@ def build_items(
                 chat_template=scorer.apply_chat_template if chat else None,
             )
         except EvaluationError as error:
+    With ``keep`` only documents of these numbers are asked, and the limit counts among them.
+
             raise TaskError(f"item {doc_id}: {error}") from error
         except Exception as error:
             raise TaskError(f"item {doc_id} cannot be asked ({_explain(error)})") from error
