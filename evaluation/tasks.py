@@ -178,6 +178,8 @@ def build_items(
 ) -> Iterator[list[Item]]:
     """Ask the task for the requests of its documents, a hundred documents at a time.
 
+    With ``keep`` only documents of these numbers are asked, and the limit counts among them.
+
     Raises:
         TaskError: an item that cannot be asked, with its number.
     """
@@ -208,8 +210,6 @@ def build_items(
                 chat_template=scorer.apply_chat_template if chat else None,
             )
         except EvaluationError as error:
-    With ``keep`` only documents of these numbers are asked, and the limit counts among them.
-
             raise TaskError(f"item {doc_id}: {error}") from error
         except Exception as error:
             raise TaskError(f"item {doc_id} cannot be asked ({_explain(error)})") from error
