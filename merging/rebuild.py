@@ -5,6 +5,7 @@ Nothing is written: the sink holds what arrives against what lies in the folder.
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Generator, Mapping
@@ -112,6 +113,11 @@ def rebuild(
 
     folder, began = Path(folder), time.monotonic()
     recipe = read_recipe(folder)
+    if _made_by(folder) not in (None, recipe.hash):
+        raise ModelError(
+            f"{folder.name}: {RECIPE} is not the recipe that the weights were merged by (theirs has "
+            f"the hash {str(_made_by(folder))[:12]}). Put that recipe back to rebuild them."
+        )
     yield {"kind": "stage", "stage": "Reading the parents"}
     with open_parents(recipe, folders) as opened, Checkpoint.open(folder) as made:
         watch = Watch({**opened.by_ref, folder.name: made})
@@ -148,6 +154,19 @@ def verdict(n_tensors: int, differing: Mapping[str, int]) -> str:
         f"The recipe gives other weights: {first} differs in {count:,} elements{more}. The folder "
         "was changed since it was merged, or merged by another version or type of device."
     )
+
+
+def _made_by(folder: Path) -> str | None:
+    """Hash of the recipe in the headers of the weights; None where there is none."""
+    for file in sorted(folder.glob("*.safetensors"))[:1]:
+        try:
+            with file.open("rb") as stream:
+                text = stream.read(int.from_bytes(stream.read(8), "little"))
+            found = json.loads(text).get("__metadata__", {}).get("crucible_recipe")
+        except (OSError, ValueError, AttributeError, MemoryError, OverflowError):
+            return None  # the header is checked, with its sentence, when the folder is opened
+        return found if isinstance(found, str) else None
+    return None
 
 
 def _require_same_names(made: Checkpoint, steps: list[Step]) -> None:

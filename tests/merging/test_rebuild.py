@@ -101,3 +101,10 @@ def test_what_was_not_merged_here_cannot_be_rebuilt(
         verdict(family["finance"], family)
     copy = shutil.copytree(made, tmp_path / "copy")  # a moved folder is the same merge
     assert verdict(copy, family)["same"]
+
+
+def test_an_edited_recipe_is_told_from_edited_weights(made: Path, family: dict[str, Path]) -> None:
+    text = (made / "recipe.yaml").read_text()
+    (made / "recipe.yaml").write_text(text.replace("seed: 0", "seed: 1"))
+    with pytest.raises(ModelError, match="is not the recipe that the weights were merged by"):
+        verdict(made, family)
