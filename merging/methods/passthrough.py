@@ -31,8 +31,8 @@ def passthrough(
 ) -> Tensor:  # [n] float32, weights of the result
     """Take one model as it is, or every weight of it times a factor.
 
-    When to use: to stack layers of several models (`slices`), or to write a model in another dtype or
-    with another tokenizer or chat template.
+    When to use: to stack layers of several models (`slices`), or to write a model in another
+    dtype or with another tokenizer or chat template.
 
     Formula: scale * theta_1.
     """

@@ -75,9 +75,9 @@ def _weights(draft: Draft, prefix: str, names: Sequence[str]) -> list[Setting]:
 def _own_values(draft: Draft, prefix: str, names: Sequence[str], anatomy: Any) -> None:
     """For each model, the options that it may have a value of its own for."""
     fields = draft.per_model()
-    if not fields or not draft.models:
-        return
     own = [draft.get(Slot("own", field.name, ref)) for field in fields for ref, _ in draft.models]
+    if len(draft.models) < 2 and all(one is None for one in own):
+        return  # a model alone has what all have
     title = " and ".join(field.title.lower() for field in fields)
     with st.expander(
         f"Own values: a different {title} for each model",
