@@ -115,7 +115,7 @@ def rebuild(
     recipe = read_recipe(folder)
     if _made_by(folder) not in (None, recipe.hash):
         raise ModelError(
-            f"{folder.name}: {RECIPE} is not the recipe that the weights were merged by (theirs has "
+            f"{folder.name}: {RECIPE} is not the recipe that the weights were merged by (that has "
             f"the hash {str(_made_by(folder))[:12]}). Put that recipe back to rebuild them."
         )
     yield {"kind": "stage", "stage": "Reading the parents"}
