@@ -223,6 +223,7 @@ def _reply(task: Any, item: Item, metric: str, key: str) -> dict[str, Any]:
             "extracted": extracted if isinstance(extracted, str) else json.dumps(extracted),
             "choices": None,
             "stopped": getattr(first, "stopped", None),
+            "stray": getattr(first, "stray", None) or None,
         }
     reply = first.resps[0]
     value = float(reply[0] if isinstance(reply, tuple) else reply)

@@ -29,11 +29,13 @@ class Generated:
         index: of the request.
         text: without special tokens, cut before the stop string.
         stopped: "eos", "until" or "length" (cut off by ``max_new_tokens``).
+        stray: special tokens before the end, which ``text`` leaves out.
     """
 
     index: int
     text: str
     stopped: str
+    stray: tuple[str, ...] = ()
 
 
 class GenerationEngine:
@@ -113,7 +115,8 @@ class GenerationEngine:
             if reason is not None:
                 slot.done = True
                 text = self.stops.cut(slot.tokens, slot.prompt.until)
-                finished.append(Generated(slot.prompt.index, text, reason))
+                stray = self.stops.special(slot.tokens)
+                finished.append(Generated(slot.prompt.index, text, reason, stray))
         return finished
 
     def _reason(self, slot: Slot) -> str | None:

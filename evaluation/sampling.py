@@ -135,4 +135,4 @@ def _answer(
     text = stops.cut(tokens, prompt.until)
     if text != stops.decode(tokens):
         reason = "until"
-    return Generated(prompt.index, text, reason)
+    return Generated(prompt.index, text, reason, stops.special(tokens))

@@ -103,6 +103,7 @@ class Session:
             "task": name,
             "domain": self.suite.domain(name),
             **scored,
+            "data": origin(task),
             "seconds": time.perf_counter() - started,
         }
 
@@ -141,12 +142,13 @@ class Session:
                     by_type.setdefault(request.request_type, []).append((position, request))
                     left[position] += 1
         complete = 0
+        strip = self.suite.settings_for(name).strips_thinking
         for kind, asked in by_type.items():
             stream = getattr(scorer, f"stream_{kind}")
             for answers in stream([request for _, request in asked]):
                 for index, answer in answers:
                     position, request = asked[index]
-                    _keep(request, kind, answer)
+                    _keep(request, kind, answer, strip)
                     left[position] -= 1
                     complete += left[position] == 0
                 yield from self._drain(name)
@@ -193,5 +195,6 @@ def _keep(request: Any, kind: str, answer: Any) -> None:
     if kind == "generate_until":
         request.resps.append(Reply(answer.text, answer.stopped))
         request.stopped = answer.stopped
+        request.stray = list(answer.stray)
     else:
         request.resps.append(answer)

@@ -18,6 +18,7 @@ class StopStrings:
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self.tokenizer = tokenizer
         self._texts: dict[int, str] = {}
+        self._special: set[int] | None = None
 
     def found(self, tokens: list[int], until: Sequence[str]) -> bool:
         """Whether the decoded tokens contain a stop string that their last token completed."""
@@ -41,6 +42,15 @@ class StopStrings:
             if stop:
                 text = text.split(stop)[0]
         return text
+
+    def special(self, tokens: Sequence[int]) -> tuple[str, ...]:
+        """The special tokens among these, each once: what ``decode`` leaves out."""
+        if self._special is None:
+            added = self.tokenizer.added_tokens_decoder.items()
+            self._special = {i for i, token in added if token.special}
+            self._special |= set(self.tokenizer.all_special_ids)
+        found = dict.fromkeys(token for token in tokens if token in self._special)
+        return tuple(str(self.tokenizer.convert_ids_to_tokens(token)) for token in found)
 
     def _text(self, token: int) -> str:
         if token not in self._texts:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from db.engine import transaction
 from db.tables import Answer, Evaluation, Job, Model, Prompt
+from evaluation.signatures.look import generated, look
 from jobs import queue, registry
 from jobs.kinds import Event
 from jobs.queue import Claim
@@ -138,6 +139,8 @@ class Recorder:
             raise ValueError("a score came before the model it is of")
         model_id, fingerprint = self._model
         suite = str(self.claim.spec["suite_name"])
+        chat = bool((event["config"] or {}).get("chat_template"))
+        found = look(generated(event["answers"]), chat=chat).as_data()
         with transaction() as opened:
             queue.write(opened, self.claim, **self._unwritten)
             same = (Evaluation.model_id == model_id, Evaluation.suite == suite,
@@ -151,6 +154,7 @@ class Recorder:
                 model_fingerprint=fingerprint,
                 suite=suite,
                 job_id=self.claim.job_id,
+                signatures=found,
                 **{name: event[name] for name in columns},
             )
             opened.add(row)

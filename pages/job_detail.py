@@ -8,7 +8,15 @@ from db.queries import jobs as job_rows
 from db.queries import models as model_rows
 from db.queries.jobs import JobRow
 from jobs import api
-from pages.components import job_view, links, problems, score_card, verify_result, words
+from pages.components import (
+    job_view,
+    links,
+    problems,
+    score_card,
+    signatures_card,
+    verify_result,
+    words,
+)
 
 POLL_SECONDS = 1.0
 LOG_LINES = 200
@@ -155,6 +163,7 @@ def _figures(model_ids: list[int]) -> None:
         for column, (board, scored) in zip(st.columns(4), shown[start : start + 4], strict=False):
             with column:
                 score_card.figure(scored.entry.name, board, scored)
+    signatures_card.of_job(shown)
 
 
 main()

@@ -13,7 +13,15 @@ from db.queries.models import ModelRow
 from evaluation.suites import list_suites
 from jobs import api, registry, weights
 from merging.recipe import Recipe
-from pages.components import extract_lora, health_card, links, mergekit_download, problems, words
+from pages.components import (
+    extract_lora,
+    health_card,
+    links,
+    mergekit_download,
+    problems,
+    signatures_card,
+    words,
+)
 
 CARD_BYTES = 200_000
 
@@ -168,6 +176,7 @@ def _scores(row: ModelRow) -> None:
     ]
     if not found:
         st.markdown("Not scored yet. **Benchmark** above does it.")
+    signatures_card.section(found)
     for board, scored in found:
         _board(board, scored)
 

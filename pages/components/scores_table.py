@@ -12,6 +12,7 @@ import streamlit as st
 from db.queries.board import Board, Row
 from jobs.comparison import MacroDifference
 from pages.components import scores_words as words
+from pages.components import signatures_card
 
 OPEN, CLONE = ":material/open_in_new: Open", ":material/content_copy: Clone recipe"
 COLUMNS = (
@@ -22,6 +23,7 @@ DEFAULT_COLUMNS = ("role", "method", "domains", "mean rank", "items", "scored")
 ROLE_COLOURS = {"base": "gray", "expert": "blue", "instruct": "violet", "merge": "orange"}
 MARK_COLOURS = {
     "partial": "yellow", "parents": "yellow", "below": "red", "earlier": "gray", "archived": "gray",
+    "signs": "orange",
 }  # fmt: skip
 
 
@@ -65,13 +67,14 @@ def frame(board: Board, lines: Sequence[Line], tasks: Sequence[str] = ()) -> pd.
     """Everything that can be shown, in points, one row per line."""
     rows = [line.row for line in lines]
     deltas = [line.difference for line in lines]
+    signs = signatures_card.marks(board, rows)
     data: dict[str, list[Any]] = {
         "Model": [r.entry.name for r in rows],
         "Score": [_points(r.macro) for r in rows],
         "±": [_points(r.macro_stderr) for r in rows],
         "Δ": [_points(d.value) if d else None for d in deltas],
         "Verdict": [[line.verdict] if line.verdict else [] for line in lines],
-        "Marks": [marks(board, r) for r in rows],
+        "Marks": [[*marks(board, r), *signs.get(r.key, ())] for r in rows],
         "Role": [[r.entry.role] for r in rows],
         "Method": [r.entry.method for r in rows],
         **{f"{d}": [_points(r.domains.get(d)) for r in rows] for d in board.domains},
