@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 
 from evaluation.answer_states import shares, state_of
+from evaluation.errors import TaskError
 from evaluation.statistics import standard_error
-from evaluation.tasks import Item, TaskError
+from evaluation.tasks import Item
 
 _BOOTSTRAP_DRAWS = 200
 _BOOTSTRAP_SECONDS = 2.0
 _LOWEST = -1e30
 _UNTOLD = object()
+CUT_OFF = "(cut off before an answer)"
 
 
 def score_task(task: Any, items: Sequence[Item]) -> dict[str, Any]:
@@ -49,6 +51,7 @@ def score_task(task: Any, items: Sequence[Item]) -> dict[str, Any]:
     told = [row.pop("extracted", _UNTOLD) for row in by_filter[first]]
     for row in (row for rows in by_filter.values() for row in rows):
         row.pop("extracted", None)
+    told = _mark_unfinished(items, by_filter, told)
     clusters = _clusters(task, items)
     metric = _primary(task, by_filter[first][0])
     metrics = {
@@ -79,6 +82,26 @@ def score_task(task: Any, items: Sequence[Item]) -> dict[str, Any]:
         "prompts_hash": _prompts_hash(items),
         "answers": answers,
     }
+
+
+def _mark_unfinished(
+    items: Sequence[Item], by_filter: dict[str, list[dict[str, Any]]], told: list[Any]
+) -> list[Any]:
+    """Say of replies that are thoughts without end that they were cut off, not wrong.
+
+    Our own graders tell it by themselves; a task of the harness's gets the share as one more
+    metric, ``truncated``. Returns what was taken as each item's answer.
+    """
+    unfinished = [getattr(item.requests[0].resps[0], "unfinished", False) for item in items]
+    if not any(unfinished):
+        return told
+    for rows in by_filter.values():
+        for row, cut_off in zip(rows, unfinished, strict=True):
+            row.setdefault("truncated", float(cut_off))
+    return [
+        CUT_OFF if cut_off and answer is _UNTOLD else answer
+        for answer, cut_off in zip(told, unfinished, strict=True)
+    ]
 
 
 def _per_item(task: Any, items: Sequence[Item], key: str) -> list[dict[str, Any]]:
@@ -219,7 +242,7 @@ def _reply(task: Any, item: Item, metric: str, key: str) -> dict[str, Any]:
     if first.request_type == "generate_until":
         extracted = first.filtered_resps[key]
         return {
-            "output": str(first.resps[0]),
+            "output": getattr(first.resps[0], "said", str(first.resps[0])),
             "extracted": extracted if isinstance(extracted, str) else json.dumps(extracted),
             "choices": None,
             "stopped": getattr(first, "stopped", None),

@@ -13,12 +13,14 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
+import yaml
+
 from evaluation.errors import SuiteError
 from evaluation.extraction.grade import EXTRACTION_VERSION
 from evaluation.holdout import Part
 from evaluation.prompt_versions import knows_versions, standard
 from evaluation.suites import Settings, Suite
-from evaluation.task_files import TaskFile
+from evaluation.task_files import TaskFile, read_config
 
 SCORER_VERSION = 1
 """Raised when the scorer gives other numbers for the same question."""
@@ -57,14 +59,14 @@ def _config(
     suite: Suite, task: str, file: TaskFile | None, limit: int | None, dtype: str
 ) -> dict[str, Any]:
     settings = suite.settings_for(task)
-    raw = file.config if file else {}
+    raw = file.config if file else _harness_config(suite, task)
     shots = settings.num_fewshot if settings.num_fewshot is not None else raw.get("num_fewshot")
     chat = bool(settings.apply_chat_template)
     config = {
         "task": task,
         # A task of the harness's own is pinned by the harness's version.
         "task_version": file.version if file else f"lm-eval {version('lm_eval')}",
-        "task_hash": file.content_hash() if file else "",
+        "task_hash": file.content_hash() if file else _harness_hash(suite, task),
         "num_fewshot": int(shots or 0),
         "limit": limit,
         "dtype": dtype,
@@ -78,7 +80,42 @@ def _config(
     }
     if str(raw.get("process_results", "")).startswith("!function evaluation.extraction."):
         config["extraction"] = EXTRACTION_VERSION
+    config |= _of_benchmark(raw, settings)
     return config
+
+
+def _of_benchmark(raw: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+    """What only some tasks have: thoughts to strip, versions of their prompts."""
+    found: dict[str, Any] = {}
+    if raw.get("output_type") == "generate_until":
+        found["strip_thinking"] = settings.strips_thinking
+    if knows_versions(raw):
+        own = str(raw["dataset_kwargs"]["prompt_version"])
+        found["prompt_version"] = standard(settings.prompt_version or own)
+    return found
+
+
+def _harness_config(suite: Suite, task: str) -> dict[str, Any]:
+    """The YAML of a task of lm-eval's own with what its group says; empty when unreadable."""
+    leaf = suite.harness.get(task)
+    if leaf is None:
+        return {}
+    try:
+        config = read_config(leaf.path) if leaf.path else {}
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    return {**config, **leaf.overrides}
+
+
+def _harness_hash(suite: Suite, task: str) -> str:
+    """What beside the harness's version decides a task: its group's words, its data's commit."""
+    leaf = suite.harness.get(task)
+    dataset = str(_harness_config(suite, task).get("dataset_path") or "")
+    told = {"overrides": dict(leaf.overrides) if leaf else {},
+            "revision": suite.revisions.get(dataset, "")}  # fmt: skip
+    if not any(told.values()):
+        return ""
+    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _chat_template(suite: Suite, settings: Settings) -> str:

@@ -21,3 +21,7 @@ class EvaluationFailure(EvaluationError):
     """The input was fine and the evaluation failed: an unreadable model, NaN, no memory."""
 
     exit_code: ClassVar[int] = 1
+
+
+class TaskError(EvaluationFailure):
+    """One task cannot be asked or scored; the rest of the suite can."""

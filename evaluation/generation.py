@@ -114,7 +114,7 @@ class GenerationEngine:
             reason = None if slot.done else self._reason(slot)
             if reason is not None:
                 slot.done = True
-                text = self.stops.cut(slot.tokens, slot.prompt.until)
+                text = self.stops.cut(slot.tokens, slot.prompt.until, slot.prompt.thought)
                 stray = self.stops.special(slot.tokens)
                 finished.append(Generated(slot.prompt.index, text, reason, stray))
         return finished
@@ -123,6 +123,6 @@ class GenerationEngine:
         if slot.tokens[-1] in self.eos | slot.prompt.until_tokens:
             end = slot.tokens.pop()
             return "eos" if end in self.eos else "until"
-        if self.stops.found(slot.tokens, slot.prompt.until):
+        if self.stops.found(slot.tokens, slot.prompt.until, slot.prompt.thought):
             return "until"
         return "length" if len(slot.tokens) >= slot.prompt.max_new_tokens else None

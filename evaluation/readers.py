@@ -13,42 +13,16 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Sequence
-from functools import wraps
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from evaluation.data_folder import data_folder
-from evaluation.tasks import TaskError, read_json_lines
-
-Doc = dict[str, Any]
-
-
-def _reader(read: Callable[..., Iterable[Doc]]) -> Callable[..., Any]:
-    """A function from a file to documents, made into what lm-eval calls for a dataset."""
-
-    @wraps(read)
-    def dataset(published: str, **options: Any) -> Any:
-        from datasets import Dataset, DatasetDict
-
-        path = data_folder() / published
-        try:
-            docs = list(read(path, **options))
-        except (KeyError, TypeError, IndexError, AttributeError) as error:
-            raise TaskError(
-                f"its data file {path} is not in the published form "
-                f"({type(error).__name__}: {error})"
-            ) from error
-        except (OSError, ValueError, csv.Error) as error:
-            raise TaskError(f"its data file {path} cannot be read ({error})") from error
-        if not docs:
-            raise TaskError(f"its data file {path} has no such items")
-        return DatasetDict({"test": Dataset.from_list(docs)})
-
-    return dataset
+from evaluation.reading import Doc, reader
+from evaluation.tables import rows
+from evaluation.tasks import read_json_lines
 
 
-@_reader
+@reader
 def jfinqa(path: Path, subtask: str, **_: Any) -> Iterable[Doc]:
     """One subtask of JFinQA, asked as its authors' harness task asks it.
 
@@ -74,7 +48,7 @@ def jfinqa(path: Path, subtask: str, **_: Any) -> Iterable[Doc]:
         }
 
 
-@_reader
+@reader
 def tatqa(path: Path, answer_type: str, **_: Any) -> Iterable[Doc]:
     """The questions of TAT-QA's gold test file with one type of answer.
 
@@ -98,15 +72,16 @@ def tatqa(path: Path, answer_type: str, **_: Any) -> Iterable[Doc]:
             }
 
 
-@_reader
+@reader
 def gsm8k(path: Path, **_: Any) -> Iterable[Doc]:
     """GSM8K's ``question`` and worked ``answer``; the target is the figure after ``####``."""
-    for row in read_json_lines([path]):
+    lines = rows(path) if path.suffix == ".parquet" else read_json_lines([path])
+    for row in lines:
         target = row["answer"].rsplit("####", 1)[1].strip()
         yield {"question": row["question"], "solution": row["answer"], "target": target}
 
 
-@_reader
+@reader
 def mgsm(path: Path, **_: Any) -> Iterable[Doc]:
     """MGSM's two columns without a heading: question and number."""
     with path.open(encoding="utf-8", newline="") as file:
@@ -115,7 +90,7 @@ def mgsm(path: Path, **_: Any) -> Iterable[Doc]:
                 yield {"question": row[0], "target": row[1]}
 
 
-@_reader
+@reader
 def jcommonsenseqa(path: Path, **_: Any) -> Iterable[Doc]:
     """JGLUE's lines of one question and five choices; ``target`` is the right one's number."""
     for row in read_json_lines([path]):

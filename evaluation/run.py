@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from evaluation.configs import config_hash, task_configs
-from evaluation.errors import SuiteError
+from evaluation.data_folder import is_here
+from evaluation.errors import EvaluationError, SuiteError
+from evaluation.group_totals import group_totals
 from evaluation.holdout import Part
 from evaluation.loading import load_model, scoring_dtype
 from evaluation.suites import Suite, nearest
@@ -60,10 +62,11 @@ def evaluate(
             {"kind": "score", "task", "domain", "task_version", "metric", "value", "stderr", "n",
              "higher_is_better", "metrics": {name: {"value", "stderr"}}, "config", "config_hash",
              "prompts_hash", "seconds", "answers": [{"doc_id", "doc_hash", "prompt",
-             "prompt_hash", "target", "output", "extracted", "choices", "stopped", "score",
-             "correct"}]}
+             "prompt_hash", "target", "output", "extracted", "choices", "stopped", "stray",
+             "score", "correct"}]}
             {"kind": "result", "model", "suite", "scores": {task: value},
-             "errors": {task: text}, "skipped": [...], "seconds"}
+             "errors": {task: text}, "groups": {name of lm-eval's: its joint score},
+             "skipped": [...], "seconds"}
 
     Raises:
         SuiteError: a limit below 1 or a task that the suite does not have.
@@ -71,9 +74,11 @@ def evaluate(
     """
     started = time.perf_counter()
     names = _chosen(suite, tasks)
+    yield from _obtain(suite, [name for name in names if name not in skip])
     configs = task_configs(suite, limit, str(model.dtype).removeprefix("torch."), part)
     scores: dict[str, float] = {}
     errors: dict[str, str] = {}
+    scored: dict[str, dict[str, Any]] = {}
     yield {"kind": "stage", "stage": "Preparing tasks"}
     from evaluation.session import Session  # imports lm-eval and torch
 
@@ -82,7 +87,10 @@ def evaluate(
         for event in session.run([name for name in names if name not in skip]):
             if event["kind"] == "score":
                 config = configs[event["task"]]
-                event |= {"config": config, "config_hash": config_hash(config)}
+                source = event.pop("data", "")  # told, not compared by
+                kept = config | {"data": source} if source else config
+                event |= {"config": kept, "config_hash": config_hash(config)}
+                scored[event["task"]] = {"n": event["n"], "metrics": event["metrics"]}
                 event["task_version"] = config["task_version"]
                 scores[event["task"]] = event["value"]
             elif event["kind"] == "task_error":
@@ -94,9 +102,23 @@ def evaluate(
         "suite": suite.name,
         "scores": scores,
         "errors": errors,
+        "groups": group_totals(suite.group_scores, scored),
         "skipped": [name for name in names if name in skip],
         "seconds": time.perf_counter() - started,
     }
+
+
+def _obtain(suite: Suite, names: Sequence[str]) -> Iterator[Event]:
+    """Download the published files that are not here: what they hold is in the configuration."""
+    files = suite.task_files()
+    absent = [files[name] for name in names if name in files and files[name].published]
+    for file in [file for file in absent if not is_here(file.published)]:
+        from evaluation.tasks import obtain
+
+        yield {"kind": "stage", "stage": f"Getting {file.published}"}
+        # What cannot be had is told by the task itself.
+        with suppress(EvaluationError):
+            obtain(file)
 
 
 def _chosen(suite: Suite, tasks: Sequence[str] | None) -> list[str]:

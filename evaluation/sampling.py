@@ -118,7 +118,10 @@ class _AllStopped:
     def __call__(self, input_ids: torch.Tensor, _scores: Any, **_: Any) -> torch.Tensor:
         for i, row in enumerate(input_ids[:, self.width :].tolist()):
             if not self.done[i]:
-                self.done[i] = row[-1] in self.eos or self.stops.found(row, self.prompts[i].until)
+                prompt = self.prompts[i]
+                self.done[i] = row[-1] in self.eos or self.stops.found(
+                    row, prompt.until, prompt.thought
+                )
         return torch.full(
             (len(self.done),), all(self.done), dtype=torch.bool, device=input_ids.device
         )
@@ -132,7 +135,7 @@ def _answer(
     end = next((i for i, token in enumerate(tokens) if token in last), None)
     reason = "length" if end is None else "eos" if tokens[end] in eos else "until"
     tokens = tokens[:end]
-    text = stops.cut(tokens, prompt.until)
+    text = stops.cut(tokens, prompt.until, prompt.thought)
     if text != stops.decode(tokens):
         reason = "until"
     return Generated(prompt.index, text, reason, stops.special(tokens))

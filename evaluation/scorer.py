@@ -28,6 +28,7 @@ from evaluation.packing import Query, portions
 from evaluation.sampling import generate_with_transformers, is_plain_greedy
 from evaluation.slots import Prompt
 from evaluation.templates import ChatTemplate
+from evaluation.thinking import opened_by
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
@@ -48,6 +49,7 @@ class Scorer(LM):
         slots: answers generated together, None to derive.
         share: run shared contexts once; False scores every continuation on its own.
         warn: called with one sentence for each departure from the usual.
+        thinking: stop strings end an answer, not the thoughts before it (``evaluation.thinking``).
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Scorer(LM):
         slots: int | None = None,
         share: bool = True,
         warn: Callable[[str], None] | None = None,
+        thinking: bool = False,
     ) -> None:
         super().__init__()
         if getattr(model.config, "is_encoder_decoder", False):
@@ -75,6 +78,7 @@ class Scorer(LM):
         self._warned: set[str] = set()
         self._special_stops: dict[tuple[str, ...], frozenset[int]] = {}
         self._tell = warn
+        self._thinking = thinking
         self._chat = ChatTemplate(tokenizer, chat_template)
         self._forward = Forward(model)
         self._engine = LoglikelihoodEngine(
@@ -216,7 +220,7 @@ class Scorer(LM):
             kwargs: dict[str, Any] = dict(
                 normalize_gen_kwargs(request.args[1], DEFAULT_MAX_NEW_TOKENS)
             )
-            prompt = self._prompt(i, ids, kwargs)
+            prompt = self._prompt(i, ids, kwargs, str(request.args[0]))
             if is_plain_greedy(self.model, kwargs):
                 prompts.append(prompt)
             else:
@@ -231,7 +235,7 @@ class Scorer(LM):
             ):
                 yield [(answer.index, answer) for answer in answers]
 
-    def _prompt(self, index: int, tokens: list[int], kwargs: dict[str, Any]) -> Prompt:
+    def _prompt(self, index: int, tokens: list[int], kwargs: dict[str, Any], text: str) -> Prompt:
         wanted = int(kwargs.pop("max_gen_toks"))
         until = tuple(kwargs.pop("until") or ())
         new = min(wanted, max(1, self.window // 2)) if wanted >= self.window else wanted
@@ -247,7 +251,8 @@ class Scorer(LM):
                 f"{self.window}; their beginning was cut off."
             )
         tokens = tokens[-room:] or [self.encoder.prefix_token_id]
-        return Prompt(index, tokens, until, new, self._special(until))
+        thought = opened_by(text) if self._thinking else None
+        return Prompt(index, tokens, until, new, self._special(until), thought)
 
     def _special(self, until: tuple[str, ...]) -> frozenset[int]:
         """Stop strings that are special tokens, as tokens."""

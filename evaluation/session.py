@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from evaluation import held_out_items
 from evaluation.answers import score_task
-from evaluation.errors import EvaluationError
+from evaluation.errors import EvaluationError, TaskError
 from evaluation.extraction.reply import Reply
 from evaluation.holdout import Part
+from evaluation.origin import origin
 from evaluation.scorer import Scorer
 from evaluation.suites import Suite
-from evaluation.tasks import Item, TaskError, build_items, count_items, load_task, quiet_harness
+from evaluation.tasks import Item, build_items, count_items, load_task, quiet_harness
+from evaluation.thinking import opened_by, strip
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -50,7 +52,7 @@ class Session:
         self.done = 0
         self.total = 0
         self._warnings: list[str] = []
-        self._scorers: dict[tuple[bool | None, str | None], Scorer] = {}
+        self._scorers: dict[tuple[bool | None, str | None, bool], Scorer] = {}
 
     def run(self, names: Sequence[str]) -> Iterator[Event]:
         """Score the named tasks in order; see ``evaluation.run.evaluate`` for the events."""
@@ -115,7 +117,7 @@ class Session:
 
     def _scorer(self, name: str) -> Scorer:
         settings = self.suite.settings_for(name)
-        key = settings.add_bos_token, settings.chat_template
+        key = settings.add_bos_token, settings.chat_template, settings.strips_thinking
         if key not in self._scorers:
             fallback = None
             if settings.chat_template:
@@ -129,6 +131,7 @@ class Session:
                 add_bos_token=settings.add_bos_token,
                 chat_template=fallback,
                 warn=self._warnings.append,
+                thinking=settings.strips_thinking,
             )
         return self._scorers[key]
 
@@ -142,13 +145,13 @@ class Session:
                     by_type.setdefault(request.request_type, []).append((position, request))
                     left[position] += 1
         complete = 0
-        strip = self.suite.settings_for(name).strips_thinking
+        strips = self.suite.settings_for(name).strips_thinking
         for kind, asked in by_type.items():
             stream = getattr(scorer, f"stream_{kind}")
             for answers in stream([request for _, request in asked]):
                 for index, answer in answers:
                     position, request = asked[index]
-                    _keep(request, kind, answer, strip)
+                    _keep(request, kind, answer, strips)
                     left[position] -= 1
                     complete += left[position] == 0
                 yield from self._drain(name)
@@ -191,10 +194,20 @@ class Session:
         }
 
 
-def _keep(request: Any, kind: str, answer: Any) -> None:
+def _keep(request: Any, kind: str, answer: Any, strips: bool) -> None:
     if kind == "generate_until":
-        request.resps.append(Reply(answer.text, answer.stopped))
+        request.resps.append(_reply(str(request.args[0]), answer, strips))
         request.stopped = answer.stopped
         request.stray = list(answer.stray)
     else:
         request.resps.append(answer)
+
+
+def _reply(prompt: str, answer: Any, strips: bool) -> Reply:
+    """What extraction is given: without thoughts; a thought without end was cut off."""
+    if not strips:
+        return Reply(answer.text, answer.stopped)
+    text, whole = strip(answer.text, opened=opened_by(prompt))
+    if not whole:
+        return Reply("", "length", said=answer.text)
+    return Reply(text, answer.stopped, said=answer.text)

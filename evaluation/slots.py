@@ -30,6 +30,8 @@ class Prompt:
         max_new_tokens: the answer ends after so many tokens.
         until_tokens: the answer ends before one of these tokens: stop strings that are special
             tokens never show up in decoded text.
+        thought: None to let ``until`` end the answer anywhere, else only behind its thoughts;
+            True when the prompt has opened one.
     """
 
     index: int
@@ -37,6 +39,7 @@ class Prompt:
     until: tuple[str, ...]
     max_new_tokens: int
     until_tokens: frozenset[int] = frozenset()
+    thought: bool | None = None
 
 
 @dataclass

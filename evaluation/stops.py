@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from evaluation.thinking import answer_start
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
@@ -20,8 +22,15 @@ class StopStrings:
         self._texts: dict[int, str] = {}
         self._special: set[int] | None = None
 
-    def found(self, tokens: list[int], until: Sequence[str]) -> bool:
-        """Whether the decoded tokens contain a stop string that their last token completed."""
+    def found(self, tokens: list[int], until: Sequence[str], thought: bool | None = None) -> bool:
+        """Whether the decoded tokens contain a stop string that their last token completed.
+
+        Args:
+            tokens: of the reply so far.
+            until: the stop strings.
+            thought: None counts them anywhere; else only from the answer on, behind the thoughts
+                that the reply, or with True already the prompt, begins with.
+        """
         if not until:
             return False
         piece = self._text(tokens[-1])
@@ -29,19 +38,24 @@ class StopStrings:
         if not any(stop and (stop[-1] in piece or "\ufffd" in piece) for stop in until):
             return False
         text = self.decode(tokens)
-        return any(stop in text for stop in until if stop)
+        start = 0 if thought is None else answer_start(text, opened=thought)
+        return start is not None and any(stop in text[start:] for stop in until if stop)
 
     def decode(self, tokens: list[int]) -> str:
         """Text of tokens, special ones skipped as the harness does."""
         return str(self.tokenizer.decode(tokens, skip_special_tokens=True))
 
-    def cut(self, tokens: list[int], until: Sequence[str]) -> str:
-        """Text of tokens up to the first stop string."""
+    def cut(self, tokens: list[int], until: Sequence[str], thought: bool | None = None) -> str:
+        """Text of tokens up to the first stop string; ``thought`` as in ``found``."""
         text = self.decode(tokens)
+        start = 0 if thought is None else answer_start(text, opened=thought)
+        if start is None:
+            return text
+        answer = text[start:]
         for stop in until:
             if stop:
-                text = text.split(stop)[0]
-        return text
+                answer = answer.split(stop)[0]
+        return text[:start] + answer
 
     def special(self, tokens: Sequence[int]) -> tuple[str, ...]:
         """The special tokens among these, each once: what ``decode`` leaves out."""

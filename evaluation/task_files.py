@@ -10,12 +10,13 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from evaluation.data_folder import data_folder
+from evaluation.data_folder import data_folder, locate
 
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -64,11 +65,12 @@ class TaskFile:
     def data_files(self) -> dict[str, list[Path]]:
         """Split -> local files; relative names are taken from the YAML's folder.
 
-        A file that ``dataset_kwargs.published`` names is in the data folder instead.
+        A file that ``dataset_kwargs.published`` names is in the data folder instead, or where the
+        Hub's library keeps it.
         """
         kwargs = self.config.get("dataset_kwargs") or {}
         if self.published:
-            return {"published": [data_folder() / self.published]}
+            return {"published": locate(self.published) or [data_folder() / self.published]}
         given = kwargs.get("data_files")
         if given is None:
             return {}
@@ -95,8 +97,28 @@ class TaskFile:
         for split, paths in sorted(self.data_files().items()):
             for path in paths:
                 digest.update(split.encode())
-                digest.update(path.read_bytes() if path.is_file() else b"missing")
+                digest.update(_content(path))
         return digest.hexdigest()
+
+
+_LARGE_BYTES = 4_000_000
+
+
+def _content(path: Path) -> bytes:
+    """A file's bytes; of a large one a digest that is kept as long as the file is unchanged."""
+    try:
+        facts = path.stat()
+        if facts.st_size <= _LARGE_BYTES:
+            return path.read_bytes()
+        return _digest(path, facts.st_size, facts.st_mtime_ns)
+    except OSError:
+        return b"missing"
+
+
+@lru_cache(maxsize=64)
+def _digest(path: Path, _size_bytes: int, _changed: int) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def index_task_files(folders: Iterable[Path]) -> dict[str, TaskFile]:
@@ -125,6 +147,15 @@ def read_task_file(path: Path) -> TaskFile:
         return TaskFile(path, {}, f"{path}{where}: not valid YAML.")
     except (OSError, UnicodeDecodeError, ValueError) as error:
         return TaskFile(path, {}, f"{path}: {error}.")
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A YAML's content with its includes, functions left as text.
+
+    Raises:
+        OSError, ValueError, yaml.YAMLError: it cannot be read.
+    """
+    return _read(path, depth=0)
 
 
 def _read(path: Path, depth: int) -> dict[str, Any]:

@@ -17,17 +17,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from evaluation.data_folder import told_missing
-from evaluation.errors import EvaluationError, EvaluationFailure
+from evaluation.data_folder import locate, told_missing
+from evaluation.errors import EvaluationError, EvaluationFailure, TaskError
+from evaluation.harness_tasks import load_harness_task
+from evaluation.hub_data import commit_of, download, offline
+from evaluation.prompt_versions import knows_versions, overrides
+from evaluation.public_data import dataset_of
 from evaluation.scorer import Scorer
 from evaluation.suites import Settings, Suite
 from evaluation.task_files import TaskFile
 
 FEWSHOT_SEED = 1234  # the harness's default
-
-
-class TaskError(EvaluationFailure):
-    """One task cannot be asked or scored; the rest of the suite can."""
 
 
 @dataclass
@@ -64,9 +64,10 @@ def load_task(suite: Suite, name: str, files: dict[str, TaskFile]) -> Any:
     file = files.get(name)
     try:
         if file is None:
-            if not suite.include_defaults:
+            if name not in suite.harness:
                 raise TaskError(f"no task file defines {name!r}")
-            return _prepare(_default_manager().load([name])["tasks"][name], settings)
+            leaf = suite.harness[name]
+            return _prepare(load_harness_task(leaf, suite.revisions), settings)
         if file.problem:
             raise TaskError(file.problem.rstrip("."))
         return _prepare(_build(name, file, settings), settings)
@@ -88,10 +89,13 @@ def _build(name: str, file: TaskFile, settings: Settings) -> Any:
     config["task"] = name
     if settings.num_fewshot is not None:
         config["num_fewshot"] = settings.num_fewshot
+    version = settings.prompt_version
+    if version is not None and knows_versions(file.config):
+        config["dataset_kwargs"] = {**config["dataset_kwargs"], "prompt_version": version}
+        config |= overrides(str(file.config["dataset_kwargs"].get("task", name)), version)
     data = file.data_files()
     if file.published:
-        if not data["published"][0].is_file():
-            raise TaskError(told_missing(file.published, file.published_at))
+        obtain(file)
     elif data:
         _check_exist(data)
         kwargs = dict(config.get("dataset_kwargs") or {})
@@ -112,6 +116,28 @@ def _prepare(task: Any, settings: Settings) -> Any:
         task.set_config("generation_kwargs", {"max_gen_toks": settings.max_gen_toks}, update=True)
     task.set_fewshot_seed(seed=settings.fewshot_seed or FEWSHOT_SEED)
     return task
+
+
+def obtain(file: TaskFile) -> str:
+    """Make sure that a task's published file is here, from the Hub where it is to be had there.
+
+    Returns:
+        The commit of the Hub's repository that it is of; empty for a file of the data folder.
+
+    Raises:
+        TaskError: it is not here and cannot be had, in one sentence.
+    """
+    found = locate(file.published)
+    if not found:
+        dataset = dataset_of(file.published)
+        missing = told_missing(file.published, file.published_at)
+        if dataset is None or not dataset.hub_patterns(file.published) or offline():
+            raise TaskError(missing)
+        try:
+            found = download(dataset, file.published)
+        except EvaluationFailure as error:
+            raise TaskError(f"{missing}; {error}") from error
+    return commit_of(found[0])
 
 
 def _check_exist(data: dict[str, list[Path]]) -> None:
@@ -236,14 +262,6 @@ def _check_choices(task: Any, doc: dict[str, Any]) -> None:
 def _explain(error: Exception) -> str:
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-@cache
-def _default_manager() -> Any:
-    """lm-eval's own thirteen thousand tasks; indexing them takes tens of seconds, once."""
-    from lm_eval.tasks import TaskManager
-
-    return TaskManager()
 
 
 @cache

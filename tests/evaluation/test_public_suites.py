@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from evaluation.data_folder import DATA_DIR, data_folder
+from evaluation.errors import TaskError
 from evaluation.suites import list_suites, load_suite
-from evaluation.tasks import TaskError, load_task, quiet_harness
+from evaluation.tasks import load_task, quiet_harness
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 NAMES = [suite.name for suite in list_suites() if suite.data]
@@ -21,7 +22,13 @@ ITEMS = {
     "gsm8k_zero_shot": 1319, "mgsm_ja_zero_shot": 250, "mgsm_en_zero_shot": 250,
     "jcommonsenseqa_zero_shot": 1119,
 }  # fmt: skip
-TASKS = [(name, task) for name in NAMES for task in load_suite(name).tasks]
+TASKS = [
+    (name, task)
+    for name in NAMES
+    for suite in [load_suite(name)]
+    for task in suite.tasks
+    if task not in suite.harness
+]
 published = pytest.mark.skipif(not DATA.is_dir(), reason=f"there are no public files in {DATA}")
 
 
@@ -36,14 +43,15 @@ def test_a_suite_names_its_files_their_source_and_their_terms(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     suite = load_suite(name)
-    sources = {file.published: file.published_at for file in suite.task_files().values()}
+    files = [file for task, file in suite.task_files().items() if task in load_suite(name).tasks]
+    sources = {file.published: file.published_at for file in files}
     assert suite.data == sources
     assert all(source.startswith("https://") for source in sources.values())
     assert suite.licence
     monkeypatch.setenv(DATA_DIR, str(tmp_path))
     assert suite.missing == suite.data and not suite.ready
     for file in suite.data:
-        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).touch()
     assert suite.ready
 
@@ -67,6 +75,8 @@ def test_published_files_are_read_and_their_gold_answers_are_right(
     name: str, task: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(DATA_DIR, str(DATA))
+    if task not in ITEMS:
+        pytest.skip(f"{DATA} has no file of {task}")
     loaded = load(name, task)
     assert len(loaded.eval_docs) == ITEMS[task]
     assert all(doc["question"].strip() in loaded.doc_to_text(doc) for doc in loaded.eval_docs)
