@@ -71,12 +71,12 @@ def test_a_relative_folder_counts_from_the_project(monkeypatch: pytest.MonkeyPat
 
 @published
 @pytest.mark.parametrize(("name", "task"), TASKS)
+@published
+@pytest.mark.parametrize(("name", "task"), [one for one in TASKS if one[1] in ITEMS])
 def test_published_files_are_read_and_their_gold_answers_are_right(
     name: str, task: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(DATA_DIR, str(DATA))
-    if task not in ITEMS:
-        pytest.skip(f"{DATA} has no file of {task}")
     loaded = load(name, task)
     assert len(loaded.eval_docs) == ITEMS[task]
     assert all(doc["question"].strip() in loaded.doc_to_text(doc) for doc in loaded.eval_docs)
