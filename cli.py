@@ -64,11 +64,20 @@ def merge(
             help="Agree to pickled weights being opened (tensors only) and copied as safetensors.",
         ),
     ] = False,
+    max_shard_size: Annotated[
+        str, typer.Option(help="Largest file of weights, such as 500MB, 5GB or 2GiB.")
+    ] = "5GB",
 ) -> None:
     """Merge by a recipe file into a new folder."""
     from jobs import direct, terminal
 
-    merging = direct.merge(str(recipe), out, device=device, convert_pickle=convert_pickle)
+    merging = direct.merge(
+        str(recipe),
+        out,
+        device=device,
+        convert_pickle=convert_pickle,
+        max_shard_size=max_shard_size,
+    )
     result = terminal.show_events(merging)
     name = f", registered as {result['name']}" if result.get("name") else ""
     terminal.say(f"Merged into {out}{name} in {float(result.get('seconds', 0)):.1f} s.")

@@ -14,7 +14,12 @@ from jobs.kinds.threads import threads_for
 
 
 def merge(
-    recipe_file: str, out: Path, *, device: str = "auto", convert_pickle: bool = False
+    recipe_file: str,
+    out: Path,
+    *,
+    device: str = "auto",
+    convert_pickle: bool = False,
+    max_shard_size: str = "5GB",
 ) -> Iterator[Event]:
     """Merge a recipe file into a folder.
 
@@ -23,6 +28,7 @@ def merge(
         out: folder to make.
         device: "auto", "cpu" or "cuda".
         convert_pickle: the user agrees to pickled weights being opened and copied as safetensors.
+        max_shard_size: of a file of weights, such as "5GB".
 
     Yields:
         The engine's events; the last one is the result, with the registered `name`.
@@ -32,6 +38,9 @@ def merge(
     """
     recipe = recipes.parse(recipes.read_recipe(recipe_file))
     recipes.check_device(device)
+    from merging.layout import read_shard_size
+
+    max_shard_bytes = read_shard_size(max_shard_size)
     registry.ensure_sandbox()
     known = registry.names()
     sources = {}
@@ -52,7 +61,10 @@ def merge(
 
     threads = threads_for(folders.values())
     result: Event = {}
-    for event in merge_to_folder(pinned, folders, out, device=device, threads=threads):
+    merging = merge_to_folder(
+        pinned, folders, out, device=device, threads=threads, max_shard_bytes=max_shard_bytes
+    )
+    for event in merging:
         if event.get("kind") == "result":
             result = event
         else:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from merging.errors import RecipeError
 from merging.folder import INDEX, SINGLE
 from merging.stored import ITEM_BYTES
 
@@ -38,6 +40,23 @@ class Shard:
     header: bytes
     offsets: Mapping[str, int]
     n_bytes: int
+
+
+def read_shard_size(text: str) -> int:
+    """Bytes of a size such as `500MB`, `5GB` (powers of ten, as on the Hub) or `2GiB`.
+
+    Raises:
+        RecipeError: it is no size, or below a megabyte.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]i?B)\s*", text, re.IGNORECASE)
+    if found is None:
+        raise RecipeError(f'"{text}" is no size of a file; write 500MB, 5GB or 2GiB.')
+    unit = found[2].upper()
+    step = 1024 if "I" in unit else 1000
+    n_bytes = int(float(found[1]) * step ** (1 + "KMGT".index(unit[0])))
+    if n_bytes < 1_000_000:
+        raise RecipeError(f"Files of {text} are too small; 1MB is the least.")
+    return n_bytes
 
 
 def lay_out(

@@ -10,6 +10,8 @@ import pytest
 import yaml
 
 from merging.engine import merge_to_folder
+from merging.errors import RecipeError
+from merging.layout import read_shard_size
 from merging.recipe import Recipe
 from tests.merging import models
 from tests.merging.models import TEMPLATE, change_json, finish
@@ -222,3 +224,17 @@ def test_a_parent_given_as_a_folder_shows_its_name_only_in_the_lineage(
     metadata, body = card_of(merge(recipe, {**trio, ref: trio["expert"]}, tmp_path / "out"))
     assert "base_model" not in metadata
     assert "| expert | expert | 1 |" in body
+
+
+@pytest.mark.parametrize(
+    ("text", "n_bytes"),
+    [("5GB", 5 * 10**9), ("500 mb", 5 * 10**8), ("2GiB", 2**31), ("1.5GB", 15 * 10**8)],
+)
+def test_sizes_of_files(text: str, n_bytes: int) -> None:
+    assert read_shard_size(text) == n_bytes
+
+
+@pytest.mark.parametrize("text", ["", "5", "GB", "-1GB", "1kB", "0MB", "5XB", "nan GB", "1e3MB"])
+def test_what_is_no_size_of_a_file(text: str) -> None:
+    with pytest.raises(RecipeError, match="size|small"):
+        read_shard_size(text)
