@@ -8,14 +8,13 @@ downloads it, at the suite's revision where it pins one.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from evaluation.catalogue import catalogue
 from evaluation.data_folder import DATA_DIR, data_folder
 from evaluation.errors import TaskError
 from evaluation.groups import Leaf, expand
-from evaluation.hub_data import hub_cache
+from evaluation.harness_data import local_dataset
 from evaluation.task_files import read_config
 
 _ABSENT = ("ConnectionError", "OfflineModeIsEnabled", "LocalEntryNotFoundError", "ConnectTimeout",
@@ -54,21 +53,6 @@ def load_harness_task(leaf: Leaf, revisions: Mapping[str, str]) -> Any:
         if told is None:
             raise
         raise TaskError(told) from error
-
-
-def local_dataset(dataset: str) -> Path | None:
-    """A Hub dataset's repository in the data folder, None when it is not there."""
-    parts = dataset.split("/")
-    if not dataset or len(parts) > 2 or any(part in ("", ".", "..") for part in parts):
-        return None  # the name of a builder such as json, or a path
-    folder = data_folder() / dataset
-    return folder if len(parts) == 2 and folder.is_dir() else None
-
-
-def harness_data_here(dataset: str) -> bool:
-    """Whether a dataset is in the data folder or has ever been downloaded."""
-    cached = hub_cache() / f"datasets--{dataset.replace('/', '--')}"
-    return local_dataset(dataset) is not None or (cached / "snapshots").is_dir()
 
 
 def _data(dataset: str, config: Mapping[str, Any], revisions: Mapping[str, str]) -> dict[str, Any]:
@@ -114,6 +98,10 @@ def _told(
     if "gated dataset" in text:
         return (f"{told} is given only to accounts that agreed to its conditions: do so at "
                 f"https://huggingface.co/datasets/{dataset} and set HF_TOKEN")  # fmt: skip
+    if "BuilderConfig" in text and "not found" in text:
+        where = local_dataset(dataset) or "the Hub"
+        there = text.partition("Available: ")[2] or "none"
+        return f"{told} is not among what {where} has of it, which is {there[:200]}"
     names = set()
     while error is not None:
         names.add(type(error).__name__)

@@ -37,13 +37,23 @@ def own() -> dict[str, Path]:
 
 def load(ref: str) -> Suite:
     """See ``evaluation.suites.load_suite``."""
-    base, _, told = ref.partition("@") if not Path(ref).is_file() else (ref, "", "")
+    base, told = _halves(ref)
     suite = _of_tasks(base) if base.startswith(TASKS) else _of_file(base)
     if not told:
         return suite
     given = settings_of.parse(told, f"Suite {base!r}")
     check_version(given.prompt_version, suite.task_files(), suite.tasks)
     return suite.under(given, told)
+
+
+def _halves(ref: str) -> tuple[str, str]:
+    """A suite and what is said behind the @; a file's own path may have one."""
+    places = [i for i, letter in enumerate(ref) if letter == "@"]
+    for place in [len(ref), *places]:
+        if "/" in ref[:place] and Path(ref[:place]).expanduser().is_file():
+            return ref[:place], ref[place + 1 :]
+    base, _, told = ref.partition("@")
+    return base, told
 
 
 def _of_file(ref: str) -> Suite:

@@ -70,8 +70,6 @@ def test_a_relative_folder_counts_from_the_project(monkeypatch: pytest.MonkeyPat
 
 
 @published
-@pytest.mark.parametrize(("name", "task"), TASKS)
-@published
 @pytest.mark.parametrize(("name", "task"), [one for one in TASKS if one[1] in ITEMS])
 def test_published_files_are_read_and_their_gold_answers_are_right(
     name: str, task: str, monkeypatch: pytest.MonkeyPatch

@@ -11,10 +11,11 @@ from types import TracebackType
 from urllib.parse import unquote, urlparse
 
 COMMIT = "c0ffee" + "0" * 34
+REVISIONS = {"main": COMMIT, COMMIT: COMMIT}  # what a revision may be called, and its commit
 
 
 class HubServer:
-    """Serves folders as models; some ids answer with errors. Use as a context manager.
+    """Serves folders as models and as datasets; some ids answer with errors. Use as a context manager.
 
     | id | answer |
     |---|---|
@@ -74,8 +75,8 @@ Answer = tuple[int, dict[str, str], bytes]
 
 def respond(path: str, models: dict[str, Path]) -> Answer:
     """The answer to a request."""
-    parts = path.strip("/").split("/")
-    api = parts[:2] == ["api", "models"]
+    parts = path.strip("/").removeprefix("datasets/").split("/")
+    api = parts[0] == "api" and parts[1] in ("models", "datasets")
     ref = "/".join(parts[2:4] if api else parts[:2])
     errors = {
         "org/gated": failure(403, "GatedRepo", "Access to this model is restricted."),
@@ -89,18 +90,18 @@ def respond(path: str, models: dict[str, Path]) -> Answer:
         return failure(404, "RepoNotFound", "Repository not found")
     rest = parts[4:] if api else parts[2:]
     revision = rest[1] if len(rest) > 1 else "main"
-    if revision not in ("main", COMMIT):
+    if revision not in REVISIONS:
         return failure(404, "RevisionNotFound", "Invalid rev id")
     if api and rest[:1] == ["tree"]:
         return 200, {"Content-Type": "application/json"}, json.dumps(tree(models[ref])).encode()
     if api:
-        info = {"id": ref, "sha": COMMIT, "private": False, "gated": False, "siblings": []}
+        info = {"id": ref, "sha": REVISIONS[revision], "private": False, "gated": False, "siblings": []}
         return 200, {"Content-Type": "application/json"}, json.dumps(info).encode()
     file = models[ref] / "/".join(rest[2:])
     if not file.is_file():
         return failure(404, "EntryNotFound", "Entry not found")
     data = file.read_bytes()
-    return 200, {"ETag": f'"{git_id(data)}"', "X-Repo-Commit": COMMIT}, data
+    return 200, {"ETag": f'"{git_id(data)}"', "X-Repo-Commit": REVISIONS[revision]}, data
 
 
 def tree(folder: Path) -> list[dict[str, object]]:
