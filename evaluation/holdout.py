@@ -25,6 +25,7 @@ from typing import Any, Literal, NamedTuple
 
 from evaluation.errors import SuiteError
 
+PartName = Literal["search", "held-out"]
 ALL, SEARCH, HELD_OUT = "all", "search", "held-out"
 NAMES = (ALL, SEARCH, HELD_OUT)
 SPLIT_VERSION = 1
@@ -41,7 +42,7 @@ class Part:
         share: of the items that are for searching, between 0 and 1.
     """
 
-    name: Literal["search", "held-out"]
+    name: PartName
     seed: int = 1
     share: float = 0.5
 
@@ -53,7 +54,8 @@ class Part:
     @property
     def other(self) -> Part:
         """The items of the same split that are not in this part."""
-        return Part(HELD_OUT if self.name == SEARCH else SEARCH, self.seed, self.share)
+        name: PartName = "held-out" if self.name == SEARCH else "search"
+        return Part(name, self.seed, self.share)
 
 
 def part(name: str = ALL, seed: int = 1, share: float = 0.5) -> Part | None:
@@ -69,7 +71,7 @@ def part(name: str = ALL, seed: int = 1, share: float = 0.5) -> Part | None:
                          f"not {share:g}.")  # fmt: skip
     if name == ALL:
         return None
-    return Part(SEARCH if name == SEARCH else HELD_OUT, int(seed), float(share))
+    return Part("search" if name == SEARCH else "held-out", int(seed), float(share))
 
 
 def of_config(config: Mapping[str, Any]) -> Part | None:

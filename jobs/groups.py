@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from jobs import devices, queue, recipes, registry, scored
 from jobs.errors import JobError
 
 if TYPE_CHECKING:
+    from evaluation.holdout import Part
     from merging.recipe import Recipe
 
 
@@ -29,6 +30,12 @@ class _Suite:
     limit: int | None
     tasks: Sequence[str] | None
     device: str
+    part: Part | None = None
+
+    @property
+    def title(self) -> str:
+        """The suite's name, with the part of its items where it is not all of them."""
+        return f"{self.name} ({self.part.name} part)" if self.part else self.name
 
     def spec(self, model: str, **more: Any) -> dict[str, Any]:
         """The spec of an evaluation."""
@@ -39,6 +46,7 @@ class _Suite:
             "limit": self.limit,
             "tasks": list(self.tasks) if self.tasks is not None else None,
             "device": self.device,
+            "part": asdict(self.part) if self.part else None,
             # The worker may have been started by somebody who keeps the files elsewhere.
             "data_dir": str(data_folder()),
             **more,
@@ -53,6 +61,7 @@ def merge_and_benchmark(
     limit: int | None = None,
     with_parents: bool = True,
     device: str = "auto",
+    part: Part | None = None,
 ) -> str:
     """Merge by a recipe, then score the result and its parents; return the group's name.
 
@@ -67,11 +76,13 @@ def merge_and_benchmark(
         limit: items per task; None for all.
         with_parents: whether the constituents are scored too.
         device: "auto", "cpu" or "cuda".
+        part: only this part of the items (`evaluation.holdout.part`): scores for choosing are
+            taken on the search part, scores for reporting on the held-out part.
 
     Raises:
         RecipeError, ModelError, SuiteError, JobError: wrong input, in one sentence.
     """
-    asked = _suite(suite, limit, None, device) if suite is not None else None
+    asked = _suite(suite, limit, None, device, part) if suite is not None else None
     recipes.check_device(device)
     pinned, rows = recipes.parents_of(recipes.parse(recipe))
     group = _new_group()
@@ -88,7 +99,7 @@ def merge_and_benchmark(
         spec |= recipes.sources_of(rows)
         merge = _queue(group, "merge", f"Merge {label}", spec)
         if asked is not None:
-            _queue(group, "evaluate", f"Score {label} on {asked.name}",
+            _queue(group, "evaluate", f"Score {label} on {asked.title}",
                    asked.spec(label, merge_job=merge), (merge,))  # fmt: skip
     if asked is not None and with_parents:
         for row in recipes.distinct(rows):
@@ -103,6 +114,7 @@ def benchmark(
     limit: int | None = None,
     tasks: Sequence[str] | None = None,
     device: str = "auto",
+    part: Part | None = None,
 ) -> str:
     """Score models on a suite, a job each; return the group's name.
 
@@ -112,11 +124,12 @@ def benchmark(
         limit: items per task; None for all.
         tasks: only these of the suite's tasks.
         device: "auto", "cpu" or "cuda".
+        part: only this part of the items (`evaluation.holdout.part`).
 
     Raises:
         RecipeError, ModelError, SuiteError, JobError: wrong input, in one sentence.
     """
-    asked = _suite(suite, limit, tasks, device)
+    asked = _suite(suite, limit, tasks, device, part)
     if not models:
         raise JobError("Name at least one model to score.")
     group = _new_group()
@@ -137,10 +150,10 @@ def _asked_for(models: Sequence[str]) -> dict[int, list[str]]:
 
 def _score(group: str, row: ModelRow, asked: _Suite, refs: Sequence[str] = ()) -> int:
     """Queue one model's evaluation, or note that all of it is there."""
-    title = f"Score {row.name} on {asked.name}"
+    title = f"Score {row.name} on {asked.title}"
     device = "cpu" if devices.devices() == ["cpu"] else asked.device
     if scored.is_complete(row.id, row.fingerprint, row.source, asked.ref, limit=asked.limit,
-                          device=device, tasks=asked.tasks):  # fmt: skip
+                          device=device, tasks=asked.tasks, part=asked.part):  # fmt: skip
         result = {"model": row.name, "model_id": row.id, "reused": True}
         spec = {"refs": list(refs)}
         return _note_done(group, "evaluate", title, "Already scored", result, spec)
@@ -169,7 +182,9 @@ def _note_done(
         return queue.add(opened, job)
 
 
-def _suite(ref: str, limit: int | None, tasks: Sequence[str] | None, device: str) -> _Suite:
+def _suite(
+    ref: str, limit: int | None, tasks: Sequence[str] | None, device: str, part: Part | None = None
+) -> _Suite:
     from evaluation.configs import task_configs
     from evaluation.errors import SuiteError
     from evaluation.suites import load_suite, nearest
@@ -181,8 +196,7 @@ def _suite(ref: str, limit: int | None, tasks: Sequence[str] | None, device: str
         if task not in suite.tasks:
             hint = nearest(task, list(suite.tasks))
             raise SuiteError(f"The suite {suite.name!r} has no task {task!r}.{hint}")
-    path = ref if ref == suite.name else str(Path(ref).expanduser().resolve())
-    return _Suite(path, suite.name, limit, tasks, device)
+    return _Suite(suite.ref, suite.name, limit, tasks, device, part)
 
 
 def _new_group() -> str:

@@ -155,6 +155,8 @@ class Recorder:
                 suite=suite,
                 job_id=self.claim.job_id,
                 signatures=found,
+                missing=event.get("missing"),
+                truncated=event.get("truncated"),
                 **{name: event[name] for name in columns},
             )
             opened.add(row)
@@ -199,7 +201,7 @@ def add_answers(opened: Session, evaluation_id: int, answers: list[dict[str, Any
     new = [{"hash": key, "text": text} for key, text in prompts.items() if key not in known]
     if new:
         opened.execute(insert(Prompt), new)
-    told = {"stopped", "stray"}  # of answers that were generated here, not of every answer
+    told = {"stopped", "stray", "state"}  # of answers that were generated here, not of every answer
     columns = [column.name for column in Answer.__table__.columns]
     given = [name for name in columns if name != "evaluation_id" and name not in told]
     rows = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from db.queries.board import Board, Row
 from db.queries.leaderboard import board, suites_with_scores
@@ -11,6 +11,9 @@ from db.queries.models import ModelRow, models
 from jobs import weights
 from jobs.comparison import macro_differences
 from jobs.errors import JobError
+
+if TYPE_CHECKING:
+    from evaluation.holdout import Part
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -47,7 +50,11 @@ def leaderboard(suite: str | None = None) -> dict[str, Any]:
 
 
 def of_models(
-    suite: str, asked: Mapping[str, Sequence[str]], *, limit: int | None = None
+    suite: str,
+    asked: Mapping[str, Sequence[str]],
+    *,
+    limit: int | None = None,
+    part: Part | None = None,
 ) -> dict[str, Any]:
     """The rows of some models under the configuration that was asked for, in their order.
 
@@ -55,12 +62,13 @@ def of_models(
         suite: name or path.
         asked: registered name to what the model was called by the user, kept as `refs`.
         limit: items per task of the run.
+        part: of the items of the run, None for all.
 
     Raises:
         JobError: none of them has a score.
     """
     made = suite_board(suite)
-    wanted = _hashes(suite, limit)
+    wanted = _hashes(suite, limit, part)
     found = [_best(made, name, wanted) for name in asked]
     rows = [row for row in found if row is not None]
     if not rows:
@@ -69,6 +77,24 @@ def of_models(
     for row in data["models"]:
         row["refs"] = list(asked[row["model"]])
     return data
+
+
+def rows_of(made: Board, names: Sequence[str], configuration: str | None = None) -> list[Row]:
+    """The row of each model under a configuration: without one, the most complete and newest.
+
+    Raises:
+        JobError: a model without such a row.
+    """
+    found = []
+    for name in names:
+        rows = [row for row in made.rows if row.entry.name == name]
+        there = " There are: " + "; ".join(row.configuration for row in rows) + "." if rows else ""
+        rows = [row for row in rows if configuration in (None, row.configuration)]
+        if not rows:
+            under = f" under “{configuration}”" if configuration else ""
+            raise JobError(f"“{name}” has no score on the suite {made.suite}{under}.{there}")
+        found.append(max(rows, key=lambda row: (len(row.scores), not row.is_outdated, row.scored)))
+    return found
 
 
 def greatest_gain(data: dict[str, Any], model: str) -> tuple[str, float, float] | None:
@@ -121,6 +147,10 @@ def _row(made: Board, row: Row) -> dict[str, Any]:
         "macro": row.macro,
         "macro_stderr": row.macro_stderr,
         "n_items": row.n_items,
+        "part": row.part,
+        "imported": row.imported,
+        "no_answer": row.no_answer,
+        "cut_off": row.cut_off,
         "complete": not missing,
         "missing": list(missing),
         "domains": row.domains,
@@ -130,6 +160,8 @@ def _row(made: Board, row: Row) -> dict[str, Any]:
                 "value": score.value,
                 "stderr": score.stderr,
                 "n": score.n,
+                "missing": score.missing,
+                "truncated": score.truncated,
                 "config_hash": score.config_hash,
                 "prompts_hash": score.prompts_hash,
             }
@@ -164,7 +196,7 @@ def _best(made: Board, name: str, wanted: Collection[str]) -> Row | None:
     )
 
 
-def _hashes(suite: str, limit: int | None) -> set[str]:
+def _hashes(suite: str, limit: int | None, part: Part | None) -> set[str]:
     from evaluation.configs import config_hash, task_configs
     from evaluation.suites import load_suite
 
@@ -172,5 +204,5 @@ def _hashes(suite: str, limit: int | None) -> set[str]:
     return {
         config_hash(config)
         for dtype in DTYPES
-        for config in task_configs(loaded, limit, dtype).values()
+        for config in task_configs(loaded, limit, dtype, part).values()
     }

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
 from db.engine import session
 from db.tables import Evaluation
 from jobs.kinds.unscored import Scored, done
+
+if TYPE_CHECKING:
+    from evaluation.holdout import Part
 
 CPU_DTYPE = "float32"  # what `evaluation.loading.scoring_dtype` says of every folder on a CPU
 
@@ -31,6 +35,7 @@ def is_complete(
     limit: int | None,
     device: str,
     tasks: Sequence[str] | None = None,
+    part: Part | None = None,
 ) -> bool:
     """Whether it is certain, without loading torch, that a folder has nothing left to score."""
     from evaluation.suites import load_suite
@@ -40,5 +45,5 @@ def is_complete(
     there = of_model(model_id, load_suite(suite).name)
     if not there:
         return False
-    _, left = done(there, fingerprint, suite, limit=limit, dtype=CPU_DTYPE, tasks=tasks)
+    _, left = done(there, fingerprint, suite, limit=limit, dtype=CPU_DTYPE, tasks=tasks, part=part)
     return not left

@@ -20,6 +20,11 @@ from jobs.kinds import Event
 Data = dict[str, Any]
 NOISE_NOTE = "± is one standard error; a difference in brackets could be noise (95 % interval)."
 
+UNANSWERED_NOTE = (
+    "No answer, cut off: % of the written answers in which none was found, or which the limit of "
+    "new tokens ended before one. Both count as wrong in the accuracy."
+)
+
 
 _json_only = False  # `--json -`: standard output is for the JSON
 
@@ -170,21 +175,33 @@ def print_leaderboard(data: Data) -> None:
             "`python cli.py quickstart` makes a first example.")  # fmt: skip
         return
     domains = list(dict.fromkeys(data["tasks"].values()))
+    unanswered = [
+        (title, name)
+        for title, name in (("No answer", "no_answer"), ("Cut off", "cut_off"))
+        if any(row[name] for row in data["models"])
+    ]
     several = len({row["configuration"] for row in data["models"]}) > 1
     table = Table(title=f"Suite {data['suite']}, {len(data['tasks'])} tasks, accuracy in %")
     table.add_column("Model", overflow="fold")
     if several:
         table.add_column("Configuration")
-    for title in ("Macro", "vs best parent", *domains):
+    titles = [title for title, _ in unanswered]
+    for title in ("Macro", *titles, "vs best parent", *domains):
         table.add_column(title, justify="right")
     for row in data["models"]:
         mark = "" if row["complete"] else f" (partial: {len(row['missing'])} tasks missing)"
+        mark += "" if row["part"] == "all" else f" ({row['part']} part)"
+        mark += f" (imported from {row['imported']})" if row["imported"] else ""
         cells = [row["model"] + mark, *([row["configuration"]] if several else [])]
-        cells += [_percent(row["macro"], row["macro_stderr"]), _difference(row["best_parent"])]
+        cells += [_percent(row["macro"], row["macro_stderr"])]
+        cells += [_percent(row[name]) for _, name in unanswered]
+        cells += [_difference(row["best_parent"])]
         cells += [_percent(row["domains"].get(domain)) for domain in domains]
         table.add_row(*cells)
     _print(table)
     say(NOISE_NOTE)
+    if unanswered:
+        say(UNANSWERED_NOTE)
 
 
 def _difference(best: Data | None) -> str:

@@ -72,6 +72,14 @@ class Row:
     scores: Mapping[str, Score]
     mean_rank: float | None = None
     """Mean over tasks of the rank among all rows scored under the same configuration, 1 = best."""
+    part: str = "all"
+    """Of the items: all, search (for choosing) or held-out (for reporting)."""
+    split: tuple[int, float] | None = None
+    """Seed of the split, and the search part's share of the items; None for all items."""
+    imported: str | None = None
+    """Which program's result file the scores came from; None for scores taken here."""
+    limit: int | None = None
+    """Items per task that were asked for; None for all."""
 
     @property
     def key(self) -> str:

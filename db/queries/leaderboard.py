@@ -96,13 +96,20 @@ def _build(
     found = [e for e in _evaluations(s, suite) if tasks is None or e[1].task in tasks]
     if tasks is None:
         tasks = {score.task: score.domain for _, score, _ in found}
-    labels = _labels(_configs(s, suite), [score for _, score, _ in found])
+    configs = _configs(s, suite)
+    labels = _labels(configs, [score for _, score, _ in found])
     groups: dict[tuple[int, str, str], dict[str, Score]] = defaultdict(dict)
     for model_id, score, fingerprint in found:
         label = labels[score.task, score.config_hash]
         groups[model_id, fingerprint, label][score.task] = score
     rows = [
-        Row(entries[model_id], fingerprint, label, {t: got[t] for t in tasks if t in got})
+        Row(
+            entries[model_id],
+            fingerprint,
+            label,
+            {t: got[t] for t in tasks if t in got},
+            **_stamp(configs[next(iter(got.values())).config_hash]),
+        )
         for (model_id, fingerprint, label), got in groups.items()
         if model_id in entries
     ]
@@ -132,19 +139,50 @@ def _labels(
     for score in scores:
         place = (score.task, score.config_hash)
         newest[place] = max(newest.get(place, 0.0), score.created)
+    stamps = {place: _stamps(configs[place[1]]) for place in newest}
     runs = {place: tuple(configs[place[1]].get(f) for f in RUN_FIELDS) for place in newest}
-    varying = [i for i in range(len(RUN_FIELDS)) if len({run[i] for run in runs.values()}) > 1]
-    generation: dict[tuple[str, tuple[Any, ...]], int] = defaultdict(int)
+    # What came from elsewhere was run in its own ways: it does not make ours differ.
+    own = [run for place, run in runs.items() if not configs[place[1]].get("imported")]
+    varying = [i for i in range(len(RUN_FIELDS)) if len({run[i] for run in own}) > 1]
+    generation: dict[tuple[Any, ...], int] = defaultdict(int)
     labels: dict[tuple[str, str], str] = {}
     for place in sorted(newest, key=lambda p: (-newest[p], p)):
         run = runs[place]
-        parts = [_say(RUN_FIELDS[i], run[i]) for i in varying]
-        older = generation[place[0], run]
-        generation[place[0], run] += 1
+        parts = list(stamps[place])
+        if not configs[place[1]].get("imported"):
+            parts = [_say(RUN_FIELDS[i], run[i]) for i in varying] + parts
+        elif run[0] is not None:
+            parts.append(_say(RUN_FIELDS[0], run[0]))
+        older = generation[place[0], run, stamps[place]]
+        generation[place[0], run, stamps[place]] += 1
         if older:
             parts.append(EARLIER if older == 1 else f"{EARLIER} ({older})")
         labels[place] = ", ".join(parts) or "as the suite says"
     return labels
+
+
+def _stamps(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """What is said of a score wherever it stands: which part of the items, where it came from."""
+    said = []
+    if config.get("part", "all") != "all":
+        share = f"{100 * float(config.get('split_share', 0.5)):g} %"
+        said.append(f"{config['part']} part (seed {config.get('split_seed', 1)}, {share} search)")
+    if config.get("imported"):
+        said.append(f"imported from {config['imported']}")
+    return tuple(said)
+
+
+def _stamp(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The same as a row's fields."""
+    part = str(config.get("part", "all"))
+    split = (int(config.get("split_seed", 1)), float(config.get("split_share", 0.5)))
+    limit = config.get("limit")
+    return {
+        "part": part,
+        "split": None if part == "all" else split,
+        "imported": config.get("imported") or None,
+        "limit": limit if isinstance(limit, int) else None,
+    }
 
 
 def _configs(s: Session, suite: str) -> dict[str, dict[str, Any]]:

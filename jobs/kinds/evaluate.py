@@ -11,7 +11,7 @@ from jobs.errors import JobError
 from jobs.kinds import Event
 from jobs.kinds.parents import find, locate
 from jobs.kinds.threads import use_threads
-from jobs.kinds.unscored import done
+from jobs.kinds.unscored import done, part_of
 
 
 def run(spec: dict[str, Any]) -> Iterator[Event]:
@@ -19,7 +19,7 @@ def run(spec: dict[str, Any]) -> Iterator[Event]:
 
     Args:
         spec: `model` (label), `model_id`, `source` (folder, Hub id, or "" for a merge in memory),
-            `revision`, `suite`, `limit`, `tasks`, `device`, `data_dir` (of public benchmark
+            `revision`, `suite`, `limit`, `tasks`, `part`, `device`, `data_dir` (of public benchmark
             files), `scored` (what is there), `known` (signature to fingerprint); for a merge in
             memory `recipe` and `sources` too.
 
@@ -47,6 +47,7 @@ def run(spec: dict[str, Any]) -> Iterator[Event]:
         suite,
         tasks=spec.get("tasks"),
         limit=spec.get("limit"),
+        part=part_of(spec),
         model_label=spec["model"],
         skip=skip,
     ):
@@ -122,5 +123,5 @@ def _pass_on(
 def _skip(spec: dict[str, Any], fingerprint: str, dtype: str) -> set[str] | None:
     """Tasks that are scored already; None when that leaves nothing to do."""
     have, left = done(spec["scored"], fingerprint, spec["suite"], limit=spec.get("limit"),
-                      dtype=dtype, tasks=spec.get("tasks"))  # fmt: skip
+                      dtype=dtype, tasks=spec.get("tasks"), part=part_of(spec))  # fmt: skip
     return have if left else None
