@@ -147,6 +147,50 @@ def evaluate(
 
 
 @app.command()
+def judge(
+    models: Annotated[list[str], typer.Argument(help="Registered names, folders or Hub ids.")],
+    prompts: Annotated[
+        str, typer.Option("--set", help="A prompt set's name, or the path of a question.jsonl.")
+    ] = "open-small",
+    against: Annotated[
+        str | None, typer.Option(help="Compare with this model, in both orders.")
+    ] = None,
+    local: Annotated[
+        str | None, typer.Option(help="A model as judge, read by log-probability.")
+    ] = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="OpenAI-compatible endpoint, such as http://host:8000/v1.")
+    ] = None,
+    judge_model: Annotated[str, typer.Option(help="Name of the model at the endpoint.")] = "",
+    key_variable: Annotated[
+        str, typer.Option(help="Environment variable that holds the endpoint's key.")
+    ] = "",
+    consent: Annotated[
+        bool, typer.Option("--consent", help="Agree to the texts leaving this machine.")
+    ] = False,
+    limit: Annotated[int | None, typer.Option(help="First N questions of each category.")] = None,
+    max_new_tokens: Annotated[int, typer.Option(help="Of a model's reply.")] = 512,
+    device: Device = "auto",
+    json: Json = None,
+) -> None:
+    """Let a judge grade models' open answers, or compare them with another model's."""
+    from jobs import judging, registry, terminal, terminal_judge
+
+    terminal.check_json(json)
+    registry.ensure_sandbox()
+    who = terminal_judge.chosen(local, base_url, judge_model, key_variable, consent=consent)
+    group = judging.ask(
+        models, prompts, who, against=against, limit=limit, max_new_tokens=max_new_tokens,
+        device=device,
+    )  # fmt: skip
+    rows = terminal.run_group(group)
+    found = terminal_judge.reports(rows)
+    terminal_judge.print_reports(found)
+    terminal.write_json(json, terminal_judge.as_data(found))
+    terminal.tell_warnings(rows)
+
+
+@app.command()
 def check(
     model: Annotated[str, typer.Argument(help="Registered name, folder or Hub id.")],
     generation: Annotated[bool, typer.Option(help="Load it and let it say 32 tokens.")] = True,

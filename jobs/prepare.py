@@ -9,7 +9,7 @@ from db import settings
 from db.engine import session
 from db.queries import models as model_rows
 from db.tables import Job
-from jobs import adapters, devices, health, recipes, registry, scored, similarity
+from jobs import adapters, devices, health, judging, recipes, registry, scored, similarity
 from jobs import names as naming
 from jobs.errors import JobError
 from jobs.queue import Claim
@@ -33,6 +33,8 @@ def complete(claim: Claim) -> dict[str, Any]:
             return {**claim.spec, "known": registry.fingerprints(), "out": out}
         case "health" | "verify":
             return {**claim.spec, **health.complete(claim.spec)}
+        case "judge":
+            return {**claim.spec, **judging.complete(claim.spec)}
     return claim.spec
 
 
@@ -67,19 +69,28 @@ def _evaluation(spec: dict[str, Any]) -> dict[str, Any]:
         with session() as opened:
             job = opened.get(Job, int(spec["merge_job"]))
             ref = str(((job.result if job else None) or {}).get("model", ref))
+    found = subject(ref)
+    suite_name = str(spec.get("suite_name") or spec["suite"])
+    scores = scored.of_model(found["model_id"], suite_name)
+    return {**found, "suite_name": suite_name, "scored": scores}
+
+
+def subject(ref: str) -> dict[str, Any]:
+    """What a job needs to have a model: its row, where it lies, or the recipe to merge it by.
+
+    Raises:
+        JobError, ModelError: it is nowhere.
+    """
     if recipes.is_recipe(ref):
         row = recipes.recipe_row(ref)
     else:
         row = model_rows.model(ref) or recipes.get(registry.register_model(ref))
-    suite_name = str(spec.get("suite_name") or spec["suite"])
     more: dict[str, Any] = {
         "model": row.name,
         "model_id": row.id,
         "source": row.source,
         "revision": row.revision,
-        "suite_name": suite_name,
         "known": registry.fingerprints(),
-        "scored": scored.of_model(row.id, suite_name),
     }
     if adapters.is_adapter(row.source):
         more |= {"source": "", **adapters.as_recipe(row.name, row.source)}

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from db.engine import transaction
 from db.tables import Answer, Evaluation, Job, Model, Prompt
 from evaluation.signatures.look import generated, look
-from jobs import queue, registry
+from jobs import judging_record, queue, registry
 from jobs.kinds import Event
 from jobs.queue import Claim
 
@@ -60,6 +60,8 @@ class Recorder:
                 self._register(event)
             case "made":
                 self._enter(event)
+            case "replies" | "judgement" | "judging":
+                self._judged(event)
             case "warning":
                 self.warnings.append(str(event["text"]))
             case "task_error":
@@ -178,6 +180,19 @@ class Recorder:
             registry.enter_recipe(opened, row, recipe, event["rows"])
             job = opened.get_one(Job, self.claim.job_id)
             job.result = {**(job.result or {}), "model_id": row.id, "model": row.name}
+
+    def _judged(self, event: Event) -> None:
+        """Write what a model answered, or what a judge said of it."""
+        with transaction() as opened:
+            queue.write(opened, self.claim, **self._unwritten)
+            if event["kind"] == "replies":
+                judging_record.add_replies(opened, event)
+            elif event["kind"] == "judgement":
+                judging_record.add_judgement(opened, event)
+            else:
+                judging_record.add_judging(opened, event, self.claim.job_id)
+        self._unwritten = {}
+        self.last_write = time.monotonic()
 
     def _enter(self, event: Event) -> None:
         """Enter a model that a job has made without a recipe."""

@@ -25,6 +25,7 @@ KINDS: Mapping[str, str] = {
     "similarity": "jobs.kinds.similarity",
     "health": "jobs.kinds.health",
     "verify": "jobs.kinds.verify",
+    "judge": "jobs.kinds.judge",
 }
 EXTRA_KINDS = "CRUCIBLE_JOB_KINDS"  # "name=module,name=module": kinds from outside the project
 
