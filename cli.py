@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jobs import suite_commands
+from jobs.terminal_exchange import scores
+from jobs.terminal_sandbox import sandbox
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -20,8 +24,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Build, benchmark and compare merges of language models.",
 )
-sandbox = typer.Typer(no_args_is_help=True, help="The shipped family of tiny models.")
 app.add_typer(sandbox, name="sandbox")
+app.add_typer(scores, name="scores")
 
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Also write JSON to this file.")]
@@ -121,26 +125,46 @@ def evaluate(
     models: Annotated[
         list[str], typer.Argument(help="Registered names, folders, Hub ids or recipe files.")
     ],
-    suite: Annotated[str, typer.Option(help="Name of a suite, or path of its file.")],
+    suite: Annotated[str | None, typer.Option(help="Name of a suite, or path of its file.")] = None,
+    tasks: Annotated[
+        str | None,
+        typer.Option(help="Tasks or groups of lm-eval's, a,b,c; with --suite, only these of its."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting of this run, such as num_fewshot=5; repeatable."),
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first N items of each task.")] = None,
     device: Device = "auto",
     data_dir: Annotated[
         Path | None,
         typer.Option(file_okay=False, exists=True, help="Folder of public benchmark files."),
     ] = None,
+    part: Annotated[
+        str, typer.Option(help="all, search (scores for choosing) or held-out (for reporting).")
+    ] = "all",
+    split_seed: Annotated[int, typer.Option(help="Another seed is another split.")] = 1,
+    split_share: Annotated[float, typer.Option(help="Share of items in the search part.")] = 0.5,
     json: Json = None,
 ) -> None:
     """Score models on a suite. A recipe file is merged in memory, nothing is written."""
-    from jobs import api, registry, report, terminal
+    from jobs import api, detectable, parts, registry, report, suite_refs, terminal, terminal_suites
 
     terminal.check_json(json)
+    wanted = parts.named(part, split_seed, split_share)
     if data_dir is not None:
         os.environ["CRUCIBLE_DATA_DIR"] = str(data_dir.resolve())
     registry.ensure_sandbox()
-    group = api.benchmark(models, suite, limit=limit, device=device)
+    asked, only = suite_refs.compose(suite, tasks, settings or ())
+    terminal_suites.index_if_needed(asked)
+    terminal_suites.tell_terms(asked)
+    group = api.benchmark(models, asked, limit=limit, tasks=only, device=device, part=wanted)
+    told = detectable.before(asked, limit, wanted, only)
+    terminal.say(" ".join(filter(None, [told.sentence, told.warning])))
     rows = terminal.run_group(group)
-    data = report.of_models(suite, terminal.scored_models(rows), limit=limit)
+    data = report.of_models(asked, terminal.scored_models(rows), limit=limit, part=wanted)
     terminal.print_leaderboard(data)
+    terminal_suites.print_groups(rows)
     terminal.write_json(json, data)
     terminal.tell_warnings(rows)
     terminal.tell_task_errors(rows)
@@ -281,15 +305,7 @@ def methods(json: Json = None) -> None:
     terminal.write_json(json, data)
 
 
-@app.command()
-def suites(json: Json = None) -> None:
-    """List the benchmark suites."""
-    from jobs import listing, terminal
-
-    terminal.check_json(json)
-    data = listing.suites_data()
-    terminal.print_suites(data)
-    terminal.write_json(json, data)
+suite_commands.register(app)  # suites, tasks and data
 
 
 @app.command()
@@ -318,18 +334,6 @@ def worker() -> None:
     from jobs.worker import Worker
 
     Worker().run()
-
-
-@sandbox.command()
-def build(
-    out: Annotated[Path | None, typer.Option(help="Folder; default the shipped one.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Another seed makes another world.")] = None,
-) -> None:
-    """Train the sandbox family from nothing. Takes about ten minutes of one core."""
-    from jobs import direct, terminal
-
-    result = terminal.show_events(direct.build_sandbox(out, seed))
-    terminal.say(f"Trained {len(result.get('models', {}))} models into {result.get('out')}.")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -103,6 +103,10 @@ def _add_file(found: dict[str, Data], name: str, suite: str, source: str) -> Non
 
 def _harness_datasets(suite: Any) -> list[str]:
     """Hub datasets that lm-eval's own tasks of a suite read, as far as the suite's file says."""
+    if suite.revisions:
+        return list(suite.revisions)
+    if set(suite.tasks) <= set(suite.task_files()):
+        return []
     from evaluation.catalogue import catalogue
 
     known = catalogue().entries
@@ -136,7 +140,16 @@ def _note_suite(row: Data, suite: str) -> None:
 
 
 def _worst(states: list[State]) -> State:
-    for state in ("missing", "hub"):
-        if state in states:
-            return state  # type: ignore[return-value]
-    return "here"
+    if "missing" in states:
+        return "missing"
+    return "hub" if "hub" in states else "here"
+
+
+def readiness() -> dict[str, dict[str, list[str]]]:
+    """Suite -> titles of its datasets, under "here", "hub" and "missing"."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for row in listing():
+        for suite in row["suites"]:
+            states = found.setdefault(suite, {"here": [], "hub": [], "missing": []})
+            states[row["state"]].append(row["title"])
+    return found

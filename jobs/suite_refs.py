@@ -40,6 +40,13 @@ def compose(
     return ref + _told(settings), names if suite is not None and names else None
 
 
+def prompt_versions() -> tuple[str, ...]:
+    """Those of the Japanese financial harness."""
+    from evaluation.prompt_versions import VERSIONS
+
+    return VERSIONS
+
+
 def _told(settings: Mapping[str, Any]) -> str:
     """Settings behind a suite's name: plain where they can be, else as JSON."""
     if not settings:

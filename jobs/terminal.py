@@ -241,24 +241,6 @@ def print_methods(data: Sequence[Data]) -> None:
     _print(table)
 
 
-def print_suites(data: Sequence[Data]) -> None:
-    """Name, size and terms of every suite, and which files it lacks."""
-    from evaluation.data_folder import DATA_DIR, data_folder
-
-    table = Table("Suite", "Tasks", "Domains", "Description", "Licence", "Ready", show_lines=True)
-    for suite in data:
-        domains = ", ".join(dict.fromkeys(suite["tasks"].values()))
-        ready = "yes" if suite["ready"] else "data missing"
-        table.add_row(suite["name"], str(len(suite["tasks"])), domains, suite["description"],
-                      suite["licence"] or "-", ready)  # fmt: skip
-    _print(table)
-    for suite in data:
-        for name, source in suite["missing"].items():
-            say(f"{suite['name']} needs {name}, published at {source}.")
-    if not all(suite["ready"] for suite in data):
-        say(f"Files are looked for in {data_folder()}; {DATA_DIR} names another folder.")
-
-
 def print_jobs(rows: Sequence[JobRow]) -> None:
     """Number, state and progress of jobs."""
     table = Table("Job", "State", "Title", "Stage", "Progress", "Error")

@@ -46,9 +46,10 @@ def print_groups(rows: Sequence[JobRow]) -> None:
         result = row.result or {}
         for name, total in (result.get("groups") or {}).items():
             error = f" ±{100 * total['stderr']:.1f}" if total["stderr"] is not None else ""
+            weighted = "items" if total["weight_by_size"] else "tasks"
             table.add_row(str(result.get("model", "")), name, total["metric"],
                           f"{100 * total['value']:.1f}{error}", str(total["n"]),
-                          str(total["tasks"]), "items" if total["weight_by_size"] else "tasks")  # fmt: skip
+                          str(total["tasks"]), weighted)  # fmt: skip
     if table.row_count:
         terminal._print(table)
 

@@ -46,6 +46,8 @@ page = st.navigation(
         "Manage": [
             _page("models", "Models", "deployed_code", "Every model Crucible knows; add a folder "
                   "or a Hub id."),
+            _page("suites", "Suites and data", "database", "Benchmark suites, the public data they "
+                  "need, and suites of your own."),
             _page("jobs", "Jobs", "list_alt", "What runs, what waits, what ended."),
             _page("model", "Model", "deployed_code", "One model: lineage, recipe and scores.",
                   hidden=True),

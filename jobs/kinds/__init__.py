@@ -26,6 +26,8 @@ KINDS: Mapping[str, str] = {
     "health": "jobs.kinds.health",
     "verify": "jobs.kinds.verify",
     "judge": "jobs.kinds.judge",
+    "catalogue": "jobs.kinds.catalogue",
+    "data": "jobs.kinds.data",
 }
 EXTRA_KINDS = "CRUCIBLE_JOB_KINDS"  # "name=module,name=module": kinds from outside the project
 

@@ -41,6 +41,7 @@ def run(spec: dict[str, Any]) -> Iterator[Event]:
     model, tokenizer, skip = ready
     n_scored = 0
     failed: dict[str, str] = {}
+    joined: dict[str, Any] = {}
     for event in evaluate(
         model,
         tokenizer,
@@ -56,11 +57,14 @@ def run(spec: dict[str, Any]) -> Iterator[Event]:
             failed[event["task"]] = event["text"]
         if event.get("kind") != "result":
             yield event
+        else:
+            joined = event.get("groups") or {}
     if failed and not n_scored and not skip:
         task, text = next(iter(failed.items()))
         raise JobError(f"No task could be scored. {task}: {text}", exit_code=1)
     yield {"kind": "result", "model": spec["model"], "model_id": spec["model_id"],
-           "n_scored": n_scored, "n_reused": len(skip), "n_failed": len(failed)}  # fmt: skip
+           "n_scored": n_scored, "n_reused": len(skip), "n_failed": len(failed),
+           "groups": joined}  # fmt: skip
 
 
 Ready = tuple[Any, Any, set[str]]  # transformers model, tokenizer, tasks to skip

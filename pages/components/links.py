@@ -23,6 +23,7 @@ FILES = {
     "model": "model_detail.py",
     "jobs": "job_list.py",
     "job": "job_detail.py",
+    "suites": "suites.py",
 }
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import streamlit as st
 
 from db.queries import leaderboard
 from db.queries.board import Board
 from evaluation.errors import SuiteError
-from evaluation.suites import list_suites
+from evaluation.suites import list_suites, load_suite
 
 
 def pick() -> Board | None:
@@ -42,11 +44,14 @@ def board(suite: str) -> Board:
 
 @st.cache_data(ttl=60, max_entries=1, show_spinner=False)
 def shipped_tasks() -> dict[str, dict[str, str]]:
-    """Suite -> task -> domain, in the order of the suite's file; empty if a file is broken."""
-    try:
-        return {s.name: {t: s.domain(t) for t in s.tasks} for s in list_suites()}
-    except SuiteError:
-        return {}
+    """Suite -> task -> domain, in the order of the suite's file; without those that are broken."""
+    found: dict[str, dict[str, str]] = {}
+    for name in {suite.name for suite in list_suites()} | {*leaderboard.suites_with_scores()}:
+        # Groups of lm-eval's are their members; a name may be that of a run with its settings.
+        with suppress(SuiteError):
+            suite = load_suite(name)
+            found[name] = {task: suite.domain(task) for task in suite.tasks}
+    return found
 
 
 @st.cache_data(ttl=60, max_entries=1, show_spinner=False)

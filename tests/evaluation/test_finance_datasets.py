@@ -1,4 +1,4 @@
-"""The financial datasets in their published forms: what is asked, what is right, what is refused."""
+"""The financial datasets in their published forms: what is asked, what is right, what not."""
 
 from __future__ import annotations
 
