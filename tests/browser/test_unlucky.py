@@ -64,7 +64,7 @@ def test_an_answer_can_be_stopped_in_the_middle(app_url: str, page: Page, endles
     ask(page, "Emil is a")
     answer = page.get_by_test_id("stChatMessage").nth(1)
     expect(answer).to_contain_text("▍")
-    page.get_by_role("button", name=re.compile("^Stop")).click()
+    page.get_by_role("button", name=re.compile("^Stop")).first.click()
     expect(answer).to_contain_text("stopped")
     expect(answer).not_to_contain_text("tokens/s")
     expect(answer).not_to_contain_text("▍")
