@@ -3,7 +3,7 @@
 Both in this process, on the same random model of 19 M parameters and the same requests, taking
 turns; lm-eval at the batch size that is its best on a part of the case. Printed: medians of
 CPU seconds (wall seconds in brackets), how many times less, and whether the numbers are the same.
-Peak memory is not compared: both share the process.
+Peak memory: `--memory`, each model in a process of its own.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import logging
 import os
 import random
 import statistics
+import subprocess
 import sys
 import time
 import warnings
@@ -161,6 +162,33 @@ def compare(name: str, case: Case, pair: tuple[Any, Any], repeats: int) -> None:
     )
 
 
+def peak_alone(who: str, case: Case, pair: tuple[Any, Any]) -> None:
+    """Answer a case ("ours", lm-eval's batch size, or "nobody"); print this process's peak.
+
+    That is its largest resident size so far, in MB, as Linux tells it.
+    """
+    if who != "nobody":
+        ask(Scorer(*pair) if who == "ours" else theirs(pair, int(who)), case)
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    print(int(status.split("VmHWM:")[1].split()[0]) // 1024)
+
+
+def compare_memory(name: str, share: float, threads: int) -> None:
+    """Print a case's line of peak memory: a process for us and for each batch size of theirs."""
+    peaks = {}
+    for who in ("ours", *map(str, BATCH_SIZES), "nobody"):
+        command = [sys.executable, __file__, f"--share={share}", f"--threads={threads}"]
+        told = subprocess.run(
+            [*command, f"--only={name}", f"--alone={who}"],
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        peaks[who] = int(told.stdout)
+    row = [f"{peaks['ours']}", *(f"{peaks[str(size)]}" for size in BATCH_SIZES)]
+    print(f"| {name} | {' | '.join(row)} | {peaks['nobody']} |", flush=True)
+
+
 def main() -> None:
     """Read the options, run the cases."""
     options = argparse.ArgumentParser(description=__doc__)
@@ -168,18 +196,30 @@ def main() -> None:
     options.add_argument("--only", default="", help="cases whose name has this in it")
     options.add_argument("--repeats", type=int, default=3)
     options.add_argument("--threads", type=int, default=1)
+    options.add_argument("--memory", action="store_true", help="peak memory instead of time")
+    options.add_argument("--alone", default="", help=argparse.SUPPRESS)
     given = options.parse_args()
     logging.disable(logging.WARNING)
     torch.set_num_threads(given.threads)
+    chosen = {n: case for n, case in cases(given.share).items() if given.only in n}
+    if given.memory:
+        sizes = " | ".join(f"lm-eval at {size}" for size in BATCH_SIZES)
+        print(f"MB\n| case | ours | {sizes} | the model alone |\n|---|---|---|---|---|---|")
+        for name in chosen:
+            compare_memory(name, given.share, given.threads)
+        return
     pair = build()
+    if given.alone:
+        with torch.inference_mode():
+            peak_alone(given.alone, next(iter(chosen.values())), pair)
+        return
     n = sum(p.numel() for p in pair[0].parameters())
     print(f"{n / 1e6:.1f} M parameters, threads: {given.threads}, medians of {given.repeats}")
     print("| case | ours, CPU s (wall) | lm-eval's `hf` (at its best batch size) | times | same |")
     print("|---|---|---|---|---|")
     with torch.inference_mode():
-        for name, case in cases(given.share).items():
-            if given.only in name:
-                compare(name, case, pair, given.repeats)
+        for name, case in chosen.items():
+            compare(name, case, pair, given.repeats)
 
 
 if __name__ == "__main__":

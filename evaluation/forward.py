@@ -7,7 +7,7 @@ model's own forward still runs around it, logit scaling and soft-capping stay wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,9 @@ import torch
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+
+_HEAD_PART = 2000  # entries of the vocabulary: with 128 answers, 1 MB of logits
 
 
 class Forward:
@@ -30,6 +33,7 @@ class Forward:
         self.dtype = model.dtype
         head = model.get_output_embeddings()
         self._head = head if isinstance(head, torch.nn.Module) else None
+        self._head_is_last: bool | None = None  # unknown until the first look
 
     @property
     def n_parameters(self) -> int:
@@ -61,21 +65,95 @@ class Forward:
                 logits = logits.reshape(-1, logits.shape[-1])[wanted]
             return logits.reshape(-1, logits.shape[-1]).float(), output
 
+    def likeliest(
+        self, input_ids: torch.Tensor, wanted: torch.Tensor, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The likeliest next token at chosen positions.
+
+        On a CPU the head runs over a part of the vocabulary at a time, whose logits stay in the
+        processor's cache; all of them would be written to memory and read again at every token.
+        Only for models whose logits are the head's own output, which the first call looks at.
+
+        Args:
+            input_ids: as for ``logits``.
+            wanted: as for ``logits``.
+            kwargs: as for ``logits``.
+
+        Returns:
+            Token ids and their logits (NaN where any is), both of shape (k,).
+        """
+        head = self._head
+        if self.device.type != "cpu" or type(head) is not torch.nn.Linear:
+            return _highest(self.logits(input_ids, wanted, **kwargs)[0])
+        if self._head_is_last is None:
+            seen: list[torch.Tensor] = []
+            handle = head.register_forward_hook(lambda _head, _args, out: seen.append(out))
+            try:
+                logits, _ = self.logits(input_ids, wanted, **kwargs)
+            finally:
+                handle.remove()
+            self._head_is_last = len(seen) == 1 and torch.equal(
+                seen[0].reshape(logits.shape).float(), logits
+            )
+            return _highest(logits)
+        if not self._head_is_last:
+            return _highest(self.logits(input_ids, wanted, **kwargs)[0])
+        hidden: list[torch.Tensor] = []
+
+        def take(states: torch.Tensor) -> torch.Tensor:
+            hidden.append(states.reshape(-1, states.shape[-1])[wanted])
+            return states[:, :0]
+
+        with torch.inference_mode(), self._before_head(take):
+            self.model(input_ids=input_ids, **kwargs)
+            return _highest_of_head(hidden[0], head)
+
     @contextmanager
     def _only(self, wanted: torch.Tensor) -> Iterator[None]:
+        def keep(states: torch.Tensor) -> torch.Tensor:
+            return states.reshape(-1, states.shape[-1])[wanted].unsqueeze(0)
+
+        with self._before_head(keep):
+            yield
+
+    @contextmanager
+    def _before_head(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[None]:
+        """Give the head, if there is one, something else to look at."""
         if self._head is None:
             yield
             return
-
-        def keep(_module: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> tuple[Any, ...]:
-            hidden = args[0]
-            return (hidden.reshape(-1, hidden.shape[-1])[wanted].unsqueeze(0), *args[1:])
-
-        handle = self._head.register_forward_pre_hook(keep)
+        handle = self._head.register_forward_pre_hook(
+            lambda _head, args: (change(args[0]), *args[1:])
+        )
         try:
             yield
         finally:
             handle.remove()
+
+
+def _highest(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    highest, best = logits.max(dim=-1)  # NaN if any logit is
+    return best, highest
+
+
+def _highest_of_head(
+    hidden: torch.Tensor, head: torch.nn.Linear
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and logits, shape (k,), of the best entries for hidden states of shape (k, size)."""
+    best = highest = None
+    for start in range(0, head.weight.shape[0], _HEAD_PART):
+        bias = None if head.bias is None else head.bias[start : start + _HEAD_PART]
+        part = torch.nn.functional.linear(hidden, head.weight[start : start + _HEAD_PART], bias)
+        value, index = part.max(dim=-1)
+        if best is None or highest is None:
+            best, highest = index, value
+            continue
+        # Not "value > highest": NaN must stay, from wherever it comes.
+        better = (value > highest) | value.isnan()
+        best = torch.where(better, index + start, best)
+        highest = torch.where(better, value, highest)
+    assert best is not None and highest is not None
+    return best, highest.float()
 
 
 def window(model: PreTrainedModel, tokenizer: Any = None) -> int:

@@ -120,7 +120,11 @@ class Batch:
         return sum(not slot.done for slot in self.slots)
 
     def add(self, prompts: Sequence[Prompt]) -> None:
-        """Run new prompts and let them join; each gets its first token."""
+        """Run new prompts and let them join; each gets its first token.
+
+        Raises:
+            NotANumber: the model's output is NaN.
+        """
         self.drop_done()
         width = max(len(prompt.tokens) for prompt in prompts)
         ids = torch.zeros(len(prompts), width, dtype=torch.long)
@@ -133,22 +137,23 @@ class Batch:
         places = (mask.cumsum(-1) - 1).clamp(min=0)
         read = torch.arange(1, len(prompts) + 1, device=device) * width - 1
         cache = Cache(layer_class_to_replicate=GrowingLayer)
-        logits = self._forward(ids, read, mask, places, cache)
+        last = self._forward(ids, read, mask, places, cache)
         slots = [Slot(prompt) for prompt in prompts]
+        _note(last, slots)
         self._join(cache, mask)
         self.places = torch.cat([self.places, places[:, -1] + 1])
-        self.last = torch.cat([self.last, _next(logits, slots)])
+        self.last = torch.cat([self.last, last])
         self.slots += slots
 
     def step(self) -> None:
         """One more token for every slot."""
         self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.slots), 1)], dim=1)
         read = torch.arange(len(self.slots), device=self.forward.device)
-        logits = self._forward(
+        self.last = self._forward(
             self.last[:, None], read, self.mask, self.places[:, None], self.cache
         )
         self.places = self.places + 1
-        self.last = _next(logits, self.slots)
+        _note(self.last, self.slots)
 
     def drop_done(self) -> None:
         """Take finished slots out, and the padding that nobody needs any more."""
@@ -181,7 +186,7 @@ class Batch:
         places: torch.Tensor,
         cache: Any,
     ) -> torch.Tensor:
-        logits, _ = self.forward.logits(
+        best, highest = self.forward.likeliest(
             ids,
             read,
             attention_mask=mask,
@@ -189,21 +194,19 @@ class Batch:
             past_key_values=cache,
             use_cache=True,
         )
-        return logits
+        if torch.isnan(highest).any():
+            raise NotANumber(
+                "the model answers NaN (not a number); its weights are damaged, or the merge that "
+                "made them overflowed"
+            )
+        return best
 
 
-def _next(logits: torch.Tensor, slots: Sequence[Slot]) -> torch.Tensor:
-    """The likeliest tokens, shape (b,), written to the slots that are not done."""
-    highest, best = logits.max(dim=-1)  # NaN if any logit is
-    if torch.isnan(highest).any():
-        raise NotANumber(
-            "the model answers NaN (not a number); its weights are damaged, or the merge that "
-            "made them overflowed"
-        )
-    for slot, token in zip(slots, best.tolist(), strict=True):
+def _note(tokens: torch.Tensor, slots: Sequence[Slot]) -> None:
+    """Write the newest tokens, shape (b,), to the slots that are not done."""
+    for slot, token in zip(slots, tokens.tolist(), strict=True):
         if not slot.done:
             slot.tokens.append(token)
-    return best
 
 
 def _with_room(tensor: torch.Tensor, length: int) -> torch.Tensor:
