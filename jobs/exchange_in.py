@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import delete
 
@@ -14,13 +14,15 @@ from db.engine import transaction
 from db.queries import models as model_rows
 from db.queries.models import ModelRow
 from db.tables import Evaluation, Model
+from evaluation.exchange import given, reading
+from evaluation.exchange.reading import Result
 from jobs import describe, registry
 from jobs import names as naming
 from jobs.errors import JobError
 from jobs.record import add_answers
 
-if TYPE_CHECKING:
-    from evaluation.exchange.reading import Result
+__all__ = ["Imported", "Result", "read_path", "read_texts", "save", "suggested_model",
+           "suggested_suite"]  # fmt: skip
 
 OTHER_SUITE = "imported"
 """Where results stand whose tasks are of no suite of ours."""
@@ -45,8 +47,6 @@ def read_path(path: str | Path) -> Result:
     Raises:
         ExchangeError: in one sentence.
     """
-    from evaluation.exchange import given, reading
-
     return reading.read(given.from_path(Path(path)))
 
 
@@ -56,8 +56,6 @@ def read_texts(texts: Mapping[str, bytes]) -> Result:
     Raises:
         ExchangeError: in one sentence.
     """
-    from evaluation.exchange import given, reading
-
     decoded = {}
     for name, content in texts.items():
         try:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from db.queries import answers
 from db.queries.board import Board, Row
+from evaluation.holdout import Part, part
 from evaluation.statistics_selection import Selection, selection_bias
 from jobs.errors import JobError
 from jobs.groups import benchmark
 
-if TYPE_CHECKING:
-    from evaluation.holdout import Part
+__all__ = [
+    "Part", "Selection", "candidates", "held_out_row", "named", "part_of", "score_held_out",
+    "selection",
+]  # fmt: skip
 
 MOST_MODELS = 60  # more candidates than these do not become the best: those on top are looked at
 MOST_ANSWERS = 120_000
@@ -26,8 +28,6 @@ def named(name: str = "all", seed: int = 1, share: float = 0.5) -> Part | None:
     Raises:
         SuiteError: an unknown name or a share that leaves a part empty.
     """
-    from evaluation.holdout import part
-
     return part(name, seed, share)
 
 
@@ -36,17 +36,19 @@ def part_of(row: Row) -> Part | None:
     return named(row.part, *row.split) if row.split else None
 
 
-def candidates(board: Board, rows: Sequence[Row]) -> list[Row]:
-    """The merges among some rows that compete on the same items, the largest such group of them.
+def candidates(board: Board, rows: Sequence[Row]) -> list[list[Row]]:
+    """The merges among some rows that compete on the same items, group by group.
 
-    Scores that are held out, or came from elsewhere, are nobody's ground for choosing.
+    Only groups of two or more; those on a search part first, then the largest. Scores that are
+    held out, or came from elsewhere, are nobody's ground for choosing.
     """
     groups: dict[str, list[Row]] = {}
     for row in rows:
         can_win = row.part != "held-out" and row.imported is None and not row.missing(board.tasks)
         if row.entry.role == "merge" and can_win:
             groups.setdefault(row.configuration, []).append(row)
-    return max(groups.values(), key=len, default=[])
+    found = [group for group in groups.values() if len(group) > 1]
+    return sorted(found, key=lambda group: (group[0].part != "search", -len(group)))
 
 
 def selection(rows: Sequence[Row]) -> tuple[Row, Selection] | None:
@@ -95,8 +97,8 @@ def score_held_out(board: Board, row: Row) -> str:
         JobError: the row's scores are of all items, so none were kept back.
         SuiteError, ModelError: the suite or the model is not there any more.
     """
-    part = part_of(row)
-    if part is None or part.name != "search":
+    searched = part_of(row)
+    if searched is None or searched.name != "search":
         raise JobError(f"“{row.entry.name}” was scored on all items, so none were held out.")
     parents = [parent.entry.name for parent in board.parent_rows(row)]
-    return benchmark([row.entry.name, *parents], board.suite, limit=row.limit, part=part.other)
+    return benchmark([row.entry.name, *parents], board.suite, limit=row.limit, part=searched.other)

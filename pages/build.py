@@ -5,14 +5,23 @@ from __future__ import annotations
 import streamlit as st
 
 from db.queries import models as model_rows
-from evaluation.suites import list_suites
 from jobs import api, names, registry
+from jobs.parts import Part
 from merging.errors import HubError, RecipeError
 from merging.recipe import Recipe
-from pages.components import add_model, fit, gallery, links, problems, recipe_form, recipe_yaml
+from pages.components import (
+    add_model,
+    fit,
+    gallery,
+    links,
+    problems,
+    recipe_form,
+    recipe_yaml,
+    scores_planned,
+    suite_picker,
+)
 from pages.components.draft import Draft
 
-NO_SUITE = ""  # merge only
 NAME = f"{recipe_form.PREFIX}name"
 
 
@@ -114,7 +123,7 @@ def _start(draft: Draft, recipe: Recipe | None, problem: str | None) -> None:
             max_chars=100,
         )
         name = _free_name(draft.name.strip())
-        suite, limit, with_parents = _benchmark()
+        suite, limit, with_parents, part = _benchmark()
         fits = _fits(recipe, problem, name)
         pressed = st.button(
             "Merge and benchmark" if suite else "Merge",
@@ -128,7 +137,7 @@ def _start(draft: Draft, recipe: Recipe | None, problem: str | None) -> None:
         if pressed and held:
             st.toast("Look at the recipe once more, then press again.", icon=":material/edit:")
         elif pressed:
-            _submit(draft, name, suite, limit, with_parents)
+            _submit(draft, name, suite, limit, with_parents, part)
 
 
 def _free_name(name: str) -> str | None:
@@ -150,29 +159,11 @@ def _kept(key: str, value: object) -> str:
     return key
 
 
-def _benchmark() -> tuple[str | None, int | None, bool]:
-    """Suite, items per task and whether the parents are scored too."""
-    shipped = list_suites()
-    suites = {suite.name: suite for suite in shipped if suite.ready}
-    suite = st.selectbox(
-        "Benchmark suite",
-        [*suites, NO_SUITE],
-        key="build_suite",
-        persist_state="session",
-        format_func=lambda name: (
-            f"{suites[name].title or name} · {len(suites[name].tasks)} tasks"
-            if name in suites
-            else "None, merge only"
-        ),
-    )
-    waiting = [suite.title for suite in shipped if not suite.ready]
-    if waiting:
-        st.caption(
-            f"{', '.join(waiting)}: the benchmark files are not on this machine. "
-            "`python cli.py suites` says which, and where they are published."
-        )
-    if suite not in suites:
-        return None, None, False
+def _benchmark() -> tuple[str | None, int | None, bool, Part | None]:
+    """Suite, items per task, whether the parents are scored too, and which part of the items."""
+    suite = suite_picker.pick("build", none="None, merge only")
+    if suite is None:
+        return None, None, False, None
     row = st.container(horizontal=True, vertical_alignment="bottom")  # wraps where it is narrow
     limit = row.number_input(
         "Items per task",
@@ -193,7 +184,9 @@ def _benchmark() -> tuple[str | None, int | None, bool]:
         persist_state="session",
         help="Gain and Outperform Gap need them. Scores that are there already are used again.",
     )
-    return suite, limit, with_parents
+    part = scores_planned.pick_part("build_part")
+    scores_planned.caption(suite, limit, part)
+    return suite, limit, with_parents, part
 
 
 def _fits(recipe: Recipe | None, problem: str | None, name: str | None) -> bool:
@@ -214,12 +207,22 @@ def _fits(recipe: Recipe | None, problem: str | None, name: str | None) -> bool:
 
 
 def _submit(
-    draft: Draft, name: str | None, suite: str | None, limit: int | None, with_parents: bool
+    draft: Draft,
+    name: str | None,
+    suite: str | None,
+    limit: int | None,
+    with_parents: bool,
+    part: Part | None,
 ) -> None:
     """Check everything once more (a browser may send anything) and queue the jobs."""
     with problems.told():
         group = api.merge_and_benchmark(
-            draft.to_recipe(), name=name, suite=suite, limit=limit, with_parents=with_parents
+            draft.to_recipe(),
+            name=name,
+            suite=suite,
+            limit=limit,
+            with_parents=with_parents,
+            part=part,
         )
         links.go("job", group=group)
 

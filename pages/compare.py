@@ -8,6 +8,7 @@ from db.queries.board import Board, Row
 from pages.components import (
     example,
     links,
+    scores_choice,
     scores_cost,
     scores_differences,
     scores_gains,
@@ -95,6 +96,7 @@ def draw(board: Board, ids: list[int], rows: list[Row]) -> None:
                 icon=":material/add:")  # fmt: skip
     scores_differences.headlines(comparison)
     scores_picks.warn(comparison)
+    scores_choice.draw(board, rows, "compare")
     for tab, body in zip(
         st.tabs(list(TABS), key="tab", bind="query-params"), TABS.values(), strict=True
     ):

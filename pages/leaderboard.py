@@ -13,6 +13,8 @@ from jobs import comparison
 from pages.components import (
     example,
     links,
+    scores_choice,
+    scores_exchange,
     scores_filters,
     scores_plots,
     scores_suites,
@@ -57,7 +59,9 @@ def page() -> None:
     picked = table(board, lines, baseline, chosen, tasks)
     with actions:
         compare_button(board, picked)
-        export(board, lines)
+        scores_exchange.importer()
+        export(board, lines, picked)
+    scores_choice.draw(board, rows, "board")
     legend(lines)
     chart(board, rows)
 
@@ -98,6 +102,7 @@ def empty() -> None:
     with st.container(horizontal=True):
         example.button("example")
         links.link("build", "Build a merge", icon=":material/science:")
+        scores_exchange.importer()
 
 
 def pick_baseline(board: Board) -> str:
@@ -222,18 +227,25 @@ def compare_button(board: Board, picked: list[str]) -> None:
         st.button("Clear ticks", key="clear_picks", on_click=remember, args=("pick", ""))
 
 
-def export(board: Board, lines: list[Line]) -> None:
-    """The rows as shown, as files."""
+def export(board: Board, lines: list[Line], picked: list[str]) -> None:
+    """The rows as shown, and the ticked rows (without ticks, those shown) for other programs."""
     with st.popover("Export", icon=":material/download:"):
         name = f"leaderboard-{board.suite}"
         st.download_button(
-            "CSV", lambda: pd.DataFrame(scores_table.export(board, lines)).to_csv(index=False),
+            "Table, CSV",
+            lambda: pd.DataFrame(scores_table.export(board, lines)).to_csv(index=False),
             f"{name}.csv", "text/csv", on_click="ignore", width="stretch",
         )  # fmt: skip
         st.download_button(
-            "JSON", lambda: json.dumps(scores_table.export(board, lines), indent=1),
+            "Table, JSON", lambda: json.dumps(scores_table.export(board, lines), indent=1),
             f"{name}.json", "application/json", on_click="ignore", width="stretch",
         )  # fmt: skip
+        tokens = row_tokens(board, lines)
+        ticked = [x.row for x, token in zip(lines, tokens, strict=True) if token in picked]
+        shown = [line.row for line in lines]
+        st.caption(f"{words.plural(len(ticked or shown), 'row')} "
+                   + ("ticked:" if ticked else "shown:"))  # fmt: skip
+        scores_exchange.exporters(board, ticked or shown, "board")
 
 
 def legend(lines: list[Line]) -> None:

@@ -10,7 +10,6 @@ from db.queries import leaderboard
 from db.queries import models as model_rows
 from db.queries.board import Board, Row
 from db.queries.models import ModelRow
-from evaluation.suites import list_suites
 from jobs import api, registry, weights
 from merging.recipe import Recipe
 from pages.components import (
@@ -19,7 +18,9 @@ from pages.components import (
     links,
     mergekit_download,
     problems,
+    scores_planned,
     signatures_card,
+    suite_picker,
     words,
 )
 
@@ -112,14 +113,16 @@ def _beside_parents(row: ModelRow) -> None:
 
 
 def _benchmark(row: ModelRow) -> None:
-    suites = [suite.name for suite in list_suites() if suite.ready]
-    suite = st.selectbox("Suite", suites, key="detail_suite")
+    suite = suite_picker.pick("detail", "Suite")
     limit = st.number_input(
         "Items per task", 1, 1_000_000, None, 10, placeholder="all", key="detail_limit"
     )
+    part = scores_planned.pick_part("detail_part")
+    if suite:
+        scores_planned.caption(suite, limit, part)
     if st.button("Start", key="detail_start", disabled=not suite) and suite:
         with problems.told():
-            links.go("job", group=api.benchmark([row.name], suite, limit=limit))
+            links.go("job", group=api.benchmark([row.name], suite, limit=limit, part=part))
 
 
 def _more(row: ModelRow) -> None:

@@ -110,6 +110,11 @@ def is_all_wrong(item: Item, focus: int, baseline: int) -> bool:
     return all(is_right(mark) is False for mark in item.marks)
 
 
+def is_unanswered(item: Item, focus: int, baseline: int) -> bool:
+    """Some model gave no answer here, or was cut off before one."""
+    return any(mark is not None and mark.state in ("missing", "truncated") for mark in item.marks)
+
+
 def is_any(item: Item, focus: int, baseline: int) -> bool:
     """Every item."""
     return True
@@ -122,6 +127,7 @@ FILTERS: Mapping[str, Callable[[Item, int, int], bool]] = {
     "regressed": is_regressed,
     "only": is_only_right,
     "wrong": is_all_wrong,
+    "none": is_unanswered,
 }
 """Name -> does the item belong, given the columns of the model in focus and of the baseline?"""
 

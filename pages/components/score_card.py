@@ -10,7 +10,7 @@ from db.queries import leaderboard
 from db.queries.board import Board, Row
 from db.queries.models import ModelRow
 from jobs import comparison
-from pages.components import links, problems, words
+from pages.components import links, problems, scores_unanswered, words
 
 
 def boards() -> list[Board]:
@@ -44,6 +44,12 @@ def figure(name: str, board: Board, scored: Row) -> None:
     said = [] if error is None else [f"± {100 * error:.1f} points standard error"]
     if missing:
         said.append(f"partial: {len(scored.scores)} of {words.plural(len(board.tasks), 'task')}")
+    if scored.part != "all":
+        said.append(f"{scored.part} items only")
+    if scored.imported:
+        said.append(f"imported from {problems.as_text(scored.imported)}")
+    if unanswered := scores_unanswered.said(scored):
+        said.append(unanswered)
     if said:
         st.caption(" · ".join(said))
 

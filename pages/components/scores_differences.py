@@ -8,7 +8,7 @@ import streamlit as st
 from db.queries.board import Row
 from jobs import comparison as compared
 from jobs.comparison import MacroDifference, TaskDifference
-from pages.components import scores_plots, scores_words
+from pages.components import scores_plots, scores_unanswered, scores_words
 from pages.components.problems import as_text
 from pages.components.scores_picks import Comparison
 
@@ -29,6 +29,18 @@ def headlines(comparison: Comparison) -> None:
     with st.grid(len(comparison.rows), min_column_width=190):
         for row in comparison.rows:
             _headline(comparison, row, found.get(row.key))
+    _unanswered_line(comparison)
+
+
+def _unanswered_line(comparison: Comparison) -> None:
+    """No answer and cut off, apart from wrong, for every model that has such answers."""
+    told = [
+        f"{as_text(scores_plots.short(row.entry.name))}: {said}"
+        for row in comparison.rows
+        if (said := scores_unanswered.said(row))
+    ]
+    if told:
+        st.caption(f":material/speaker_notes_off: {'; '.join(told)}.")
 
 
 def _headline(comparison: Comparison, row: Row, difference: MacroDifference | None) -> None:
@@ -54,7 +66,10 @@ def _told(comparison: Comparison, row: Row, difference: MacroDifference | None) 
     """The verdict; a mean over fewer tasks than the suite has must not pass for the whole."""
     n, missing = len(row.scores), len(row.missing(comparison.board.tasks))
     partial = f"partial: {n} of {n + missing} tasks" if missing else None
-    return " · ".join(filter(None, [_verdict(comparison, row, difference), partial])) or None
+    part = f"{row.part} items" if row.part != "all" else None
+    origin = f"imported from {row.imported}" if row.imported else None
+    told = [_verdict(comparison, row, difference), partial, part, origin]
+    return " · ".join(filter(None, told)) or None
 
 
 def _verdict(comparison: Comparison, row: Row, difference: MacroDifference | None) -> str | None:
@@ -90,10 +105,43 @@ def draw(comparison: Comparison) -> None:
         else:
             with st.expander(_against(comparison, row)):
                 _table(comparison, row, differences)
+    _unanswered(comparison)
     if comparison.others:
         st.caption("p: exact McNemar test on right or wrong answers, paired bootstrap on other "
                    "scores; corrected by Holm over the tasks of one table. Better or worse where "
                    "the corrected p is below 0.05, noise otherwise.")  # fmt: skip
+
+
+def _unanswered(comparison: Comparison) -> None:
+    """Per task, how many answers were none: a low score that is mostly those says another thing."""
+    tasks = [
+        task
+        for task in comparison.tasks
+        if any(s.missing or s.truncated for r in comparison.rows if (s := r.scores.get(task)))
+    ]
+    if not tasks:
+        return
+    data: dict[str, list[str]] = {"Task": tasks}
+    for row in comparison.rows:
+        found = [row.scores.get(task) for task in tasks]
+        data[f"{scores_plots.short(row.entry.name)}: no answer"] = [
+            scores_unanswered.share(s.missing if s else None) for s in found
+        ]
+        data[f"{scores_plots.short(row.entry.name)}: cut off"] = [
+            scores_unanswered.share(s.truncated if s else None) for s in found
+        ]
+    with st.expander("Missing and cut-off answers by task"):
+        st.dataframe(
+            pd.DataFrame(data),
+            hide_index=True,
+            height="content",
+            key="unanswered",
+            alt="Share of items without an answer and of items cut off, by task",
+        )
+        st.caption(
+            "Both count as wrong in the score. Many of them say more about the prompt, the limit "
+            "of new tokens or the chat template than about what a model knows."
+        )
 
 
 def _against(comparison: Comparison, row: Row) -> str:

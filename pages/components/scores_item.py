@@ -11,7 +11,7 @@ from db.queries import answers
 from db.queries.answers import FullAnswer
 from db.queries.board import Row
 from db.queries.compare import Item
-from pages.components import scores_plots, scores_words
+from pages.components import scores_plots, scores_unanswered, scores_words
 from pages.components.problems import as_text
 from pages.components.scores_picks import Comparison
 
@@ -50,7 +50,9 @@ def _answer(row: Row, answer: FullAnswer | None, *, with_prompt: bool) -> None:
         st.caption("Not asked under these settings.")
         return
     colour = "gray" if answer.correct is None else "green" if answer.correct else "red"
-    st.badge(scores_words.right_or_wrong(answer.correct, answer.score), color=colour)
+    state = scores_unanswered.state(answer)
+    shown = scores_words.right_or_wrong(answer.correct, answer.score)
+    st.badge(state or shown, color="orange" if state else colour)
     if with_prompt:
         _text("Prompt", answer.prompt)
     _text("Output", answer.output)

@@ -10,7 +10,7 @@ import streamlit as st
 from db.queries import compare
 from db.queries.answers import Mark
 from db.queries.compare import Item
-from pages.components import scores_item, scores_plots
+from pages.components import scores_item, scores_plots, scores_unanswered
 from pages.components.problems import as_text
 from pages.components.scores_picks import Comparison
 
@@ -21,6 +21,7 @@ FILTERS = {
     "regressed": "Regressed",
     "only": "Only the focus right",
     "wrong": "All wrong",
+    "none": "No answer or cut off",
     "all": "All",
 }
 TEXT_LENGTH = 40
@@ -55,7 +56,7 @@ def draw(comparison: Comparison) -> None:
 
 def pick_filter(comparison: Comparison, counts: Mapping[str, int]) -> str:
     """Which items to list, kept in the address as `filter=`."""
-    options = list(FILTERS) if len(comparison.rows) > 1 else ["wrong", "all"]
+    options = list(FILTERS) if len(comparison.rows) > 1 else ["wrong", "none", "all"]
     asked = st.query_params.get("filter", "")
     if st.session_state.get("items") not in options:
         # A link to one item must find it, whatever the models made of it.
@@ -157,6 +158,8 @@ def told(mark: Mark | None) -> str:
     """One cell: right or wrong as a sign, then the answer."""
     if mark is None:
         return "– not asked"
+    if state := scores_unanswered.state(mark):
+        return state
     sign = f"{mark.score:.2f}" if mark.correct is None else "✓" if mark.correct else "✗"
     answer = " ".join((mark.extracted or "").split())
     if not answer:

