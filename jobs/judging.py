@@ -96,6 +96,23 @@ def sets() -> list[Listed]:
     return list_sets()
 
 
+def question(set_name: str, set_hash: str, question_id: str) -> tuple[str, ...]:
+    """What the user says in a conversation, turn by turn; empty when the set has gone or changed.
+
+    Args:
+        set_name: as a report names it; sets from files of one's own are found by no name.
+        set_hash: of the questions that were judged.
+        question_id: of the conversation.
+    """
+    try:
+        loaded = load_set(set_name)
+    except JudgeError:
+        return ()
+    if loaded.hash != set_hash:
+        return ()
+    return next((one.turns for one in loaded.questions if one.id == question_id), ())
+
+
 def consent_needed(base_url: str) -> str | None:
     """What must be agreed to before texts go to an address; None for this machine.
 

@@ -67,7 +67,7 @@ def notes(report: JudgingRow) -> list[str]:
              "empty": "were empty and judged without asking"}  # fmt: skip
     if odd:
         told = ", ".join(f"{n} {words.get(name, name)}" for name, n in odd.items())
-        said.append(f"Of {summary['n']} {told}.")
+        said.append(f"Of {summary['n']} answers, {told}.")
     if report.mode == "pair":
         length = summary["length"]
         said += [
@@ -78,7 +78,10 @@ def notes(report: JudgingRow) -> list[str]:
             f"this judge agrees with it in {_percent(length['agreement'])} of the decided pairs.",
         ]
         if (summary["flip_rate"] or 0.0) >= 0.5:
-            said.append("It follows the order more than the answers: do not rely on this judge.")
+            said.append(
+                "Its verdict changes with the order more often than not: do not rely on this judge "
+                "for these answers."
+            )
     if report.selection == "forbidden":
         said.append(f"For reporting only, never to choose a merge by: {_reason(report)}")
     return said

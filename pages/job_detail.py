@@ -129,6 +129,10 @@ def _results(rows: list[JobRow]) -> None:
                 models=",".join(str(one.id) for one in ids if one),
                 **({"base": base.id} if base else {}),
             )  # fmt: skip
+    for row in rows:
+        if row.kind == "judge" and row.state == "done":
+            links.link("judge", "Show what the judge said", icon=":material/gavel:",
+                       set=str(row.spec["set_name"]))  # fmt: skip
     ids = {
         int(row.result["model_id"]): row
         for row in rows

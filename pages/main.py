@@ -41,6 +41,7 @@ page = st.navigation(
                   "standard errors, against the best parent."),
             _page("compare", "Compare", "compare_arrows", "Two to six models side by side: tasks, "
                   "recipes, and every answer."),
+            _page("judge", "Judge", "gavel", "Open answers graded or compared by a judge."),
         ],
         "Talk": [_page("chat", "Chat", "forum", "Talk with one model, or with two at once.")],
         "Manage": [

@@ -58,7 +58,7 @@ _ALL = (
     ),
     Kind(
         "turn",
-        "Turn not ended",
+        "Turns without an end",
         "a reply in a chat comes to the limit of new tokens without an end of turn, or goes on "
         "with a next question of its own",
         0.20,
@@ -66,7 +66,7 @@ _ALL = (
     ),
     Kind(
         "endless",
-        "Does not stop",
+        "Texts without an end",
         "a reply outside of a chat comes to the limit of new tokens without a stop string or end "
         "of text, or goes on with a next question of its own",
         0.20,

@@ -24,6 +24,7 @@ KINDS = {
     "health": "Health",
     "verify": "Rebuild and verify",
     "extract": "Extract a LoRA",
+    "judge": "Judge",
 }
 
 

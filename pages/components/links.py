@@ -18,6 +18,7 @@ FILES = {
     "build": "build.py",
     "leaderboard": "leaderboard.py",
     "compare": "compare.py",
+    "judge": "judge.py",
     "chat": "talk.py",
     "models": "model_list.py",
     "model": "model_detail.py",

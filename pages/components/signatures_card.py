@@ -77,9 +77,14 @@ def _example(board: Board, row: Row, task: str, item: int) -> None:
 
 
 def marks(board: Board, rows: Sequence[Row]) -> dict[str, list[str]]:
-    """`Row.key` -> words for the leaderboard's column of marks: the merges' own signs."""
-    found = signs.of_rows(board, rows)
+    """`Row.key` -> a word for the leaderboard's column of marks: the merges' own signs."""
+    found = {
+        key: [one.title.lower() for one in told if one.own]
+        for key, told in signs.of_rows(board, rows).items()
+    }
+    # one mark, not five: the column has room for two
     return {
-        key: [f"signs: {one.title.lower()}" for one in told if one.own]
-        for key, told in found.items()
+        key: [f"signs: {titles[0]}" + (f" + {len(titles) - 1} more" if titles[1:] else "")]
+        for key, titles in found.items()
+        if titles
     }
