@@ -32,7 +32,8 @@ def shipped() -> dict[str, Path]:
 def own() -> dict[str, Path]:
     """Name to file of the suites that the user made; a shipped name is never taken over."""
     there = shipped()
-    return {p.stem: p for p in sorted(own_suites().glob("*.yaml")) if p.stem not in there}
+    found = (path for path in sorted(own_suites().glob("*.yaml")) if path.name[0] != ".")
+    return {path.stem: path for path in found if path.stem not in there}
 
 
 def load(ref: str) -> Suite:

@@ -36,8 +36,8 @@ def _suite(suite: Suite, rows: list[dict[str, Any]], own: bool) -> None:
             st.markdown(_state(rows), width="content")
         st.markdown(problems.as_text(suite.description or ", ".join(suite.tasks)))
         if suite.licence:
-            note = " Not for commercial use." if suite.non_commercial else ""
-            st.caption(f":material/gavel: {problems.as_text(suite.licence)}{note}")
+            note = ":orange-badge[not for commercial use] " if suite.non_commercial else ""
+            st.caption(f":material/gavel: {note}{problems.as_text(suite.licence)}")
         if rows:
             with st.expander(f"Data: {words.plural(len(rows), 'dataset')}"):
                 for row in rows:

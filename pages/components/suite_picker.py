@@ -86,8 +86,7 @@ def _terms(suite: Suite, states: dict[str, list[str]] | None) -> None:
     if suite.licence:
         badge = ":orange-badge[:material/gavel: not for commercial use] "
         st.caption(
-            f"{badge * suite.non_commercial}Terms of the data: "
-            f"{problems.as_text(suite.licence)}"
+            f"{badge * suite.non_commercial}Terms of the data: {problems.as_text(suite.licence)}"
         )
     if states and states["missing"]:
         names = problems.as_text(", ".join(states["missing"]))

@@ -134,3 +134,63 @@ def test_the_chat_template_counts_only_where_it_is_used(suite_folder: Path) -> N
 def test_a_limit_below_one_is_refused(suite_folder: Path) -> None:
     with pytest.raises(SuiteError, match="at least 1"):
         task_configs(load_suite(suite_folder / "tiny.yaml"), limit=0)
+
+
+@pytest.mark.parametrize(
+    ("told", "tasks"),
+    [
+        ("num_fewshot=2", {"pick", "free", "word", "rolling"}),
+        ("apply_chat_template=true", {"pick", "free", "word", "rolling"}),
+        (
+            "apply_chat_template=true,fewshot_as_multiturn=false",
+            {"pick", "free", "word", "rolling"},
+        ),
+        ("system_instruction=Be brief", {"pick", "free", "word", "rolling"}),
+        ("strip_thinking=false", {"free"}),
+        ("max_gen_toks=3", {"free"}),
+    ],
+)
+def test_settings_of_a_run_keep_its_scores_apart(
+    suite_folder: Path, told: str, tasks: set[str]
+) -> None:
+    def hashes(ref: str) -> dict[str, str]:
+        return {task: config_hash(config) for task, config in task_configs(load_suite(ref)).items()}
+
+    plain = hashes(str(suite_folder / "tiny.yaml"))
+    other = hashes(f"{suite_folder / 'tiny.yaml'}@{told}")
+    assert {task for task in plain if plain[task] != other[task]} == tasks
+
+
+def test_a_suite_with_settings_reads_back_as_itself(suite_folder: Path) -> None:
+    path = suite_folder / "tiny.yaml"
+    at = suite_folder / "my@home.yaml"
+    at.write_text(path.read_text())
+    for ref, name in (
+        (f"{path}@num_fewshot=2", "tiny@num_fewshot=2"),
+        (f"{at}@num_fewshot=2", "my@home@num_fewshot=2"),
+        (f"{at}", "my@home"),
+        ("sandbox@num_fewshot=2,apply_chat_template=true", None),
+    ):
+        suite = load_suite(ref)
+        assert suite.name == (name or ref) and load_suite(suite.ref) == suite
+    wordy = load_suite('sandbox@{"system_instruction": "Say yes, or no = nothing @ all."}')
+    assert wordy.settings.system_instruction == "Say yes, or no = nothing @ all."
+    long = load_suite('sandbox@{"system_instruction": "%s"}' % ("word " * 60))
+    assert len(long.name) <= 80 and load_suite(long.ref) == long
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ("num_fewshot", "not of the form key=value"),
+        ("num_fewsht=1", "no setting 'num_fewsht'.*Did you mean 'num_fewshot'"),
+        ("num_fewshot=many", "num_fewshot: .*integer"),
+        ("num_fewshot=-1", "num_fewshot: .*greater than or equal to 0"),
+        ("{oops", "not a JSON object"),
+        ("chat_template=/etc/passwd", "no setting 'chat_template'"),
+    ],
+)
+def test_wrong_settings_are_said_in_a_sentence(told: str, said: str) -> None:
+    with pytest.raises(SuiteError, match=said) as caught:
+        load_suite(f"sandbox@{told}")
+    assert "\n" not in str(caught.value)
