@@ -89,7 +89,6 @@ def _of_tasks(ref: str) -> Suite:
 def _with_harness(suite: Suite) -> Suite:
     """The suite with lm-eval's own tasks looked up and its groups replaced by their members."""
     files = suite.task_files()
-    known = catalogue()
     tasks: list[str] = []
     harness: dict[str, Leaf] = {}
     scores: list[GroupScore] = []
@@ -98,7 +97,7 @@ def _with_harness(suite: Suite) -> Suite:
         if name in files:
             found = [name]
         else:
-            leaves, joined = _look_up(suite, name, known, list(files))
+            leaves, joined = _look_up(suite, name, list(files))
             found = [leaf.name for leaf in leaves]
             harness |= {leaf.name: leaf for leaf in leaves}
             scores += joined
@@ -119,9 +118,8 @@ def _with_harness(suite: Suite) -> Suite:
     )  # fmt: skip
 
 
-def _look_up(
-    suite: Suite, name: str, known: Any, files: list[str]
-) -> tuple[list[Leaf], list[GroupScore]]:
+def _look_up(suite: Suite, name: str, files: list[str]) -> tuple[list[Leaf], list[GroupScore]]:
+    known = catalogue()  # only here: a page whose suites have no such task need not read it
     try:
         leaves, joined = expand(name, known, read_config)
     except Unknown as error:

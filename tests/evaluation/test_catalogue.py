@@ -24,7 +24,7 @@ FILES = {
     "b.yaml": "task: beta\ntag: [letters, late]\n",
     "c.yaml": "task: gamma\ninclude: _base\n",
     "_base": "tag: greek\n",
-    "g1.yaml": "group: inner\ntask: [letters]\naggregate_metric_list: {metric: acc}\n",
+    "g1.yaml": "group: inner\ntask: [letters]\naggregate_metric_list: {metric: exact_match}\n",
     "g2.yaml": "group: outer\ntask:\n  - inner\n  - {task: gamma, num_fewshot: 3}\n"
     "  - group: new\n    task: [delta]\n"
     "aggregate_metric_list: [{metric: acc, weight_by_size: false}]\n",
@@ -120,7 +120,8 @@ def test_a_groups_own_words_reach_the_task(folder: Path, sandbox_pair: Any) -> N
     suite = load_suite("tasks:shots@max_gen_toks=2")
     *events, result = evaluate(*sandbox_pair, suite)
     assert set(result["scores"]) == {"alpha", "beta", "shots::loose"}, result["errors"]
-    assert result["groups"] == {}  # their metric is exact_match, the group's is acc
+    (inner,) = result["groups"].values()  # of `shots` itself, no joint score is asked for
+    assert inner["n"] == 6 and inner["tasks"] == 2 and inner["metric"] == "exact_match"
     (alpha,) = [e for e in events if e["kind"] == "score" and e["task"] == "alpha"]
     assert alpha["domain"] == "shots"
 
