@@ -12,7 +12,7 @@ from merging.kernels.chunks import Chunk, Kernel, Whole
 from merging.kernels.compiled import MODELS, VECTOR, compiled
 from merging.kernels.draws import fill_upper, lower, space_for, threshold
 from merging.kernels.election import ELECTION, elect, election
-from merging.kernels.sums import ROW, RowSums, add_products, finish_row
+from merging.kernels.sums import ROW, RowSums, add_values, finish_row
 from merging.kernels.weighted import BLOCK, add_to_sum, place, singles, start_sum
 from merging.methods.per_model import each
 from merging.methods.sums import divided
@@ -207,7 +207,6 @@ def add_sizes(
     """Sums of the magnitudes of all K task vectors, then of what is kept of them; see `RowSums`."""
     n_models, n = models.shape
     delta, kept = np.empty(BLOCK, dtype=np.float32), np.empty(BLOCK, dtype=np.float32)
-    ones = np.ones(BLOCK, dtype=np.float32)
     space = np.empty(space_for(BLOCK), dtype=np.uint32)
     position, row = first, 0
     while position < first + n:
@@ -221,8 +220,8 @@ def add_sizes(
             keep_random(model, origin, keys[k], limits[k], position, space, kept)
             for i in range(size):
                 kept[i] = abs(kept[i])
-            add_products(delta[:size], ones[:size], position, lanes[k])
-            add_products(kept[:size], ones[:size], position, lanes[n_models + k])
+            add_values(delta[:size], position, lanes[k])
+            add_values(kept[:size], position, lanes[n_models + k])
         if stop % ROW == 0:
             finish_row(lanes, sums, row)
             row += 1

@@ -12,7 +12,7 @@ from merging.kernels.compiled import MODELS, VECTOR, compiled, inlined
 from merging.kernels.draws import fill_upper, lower, space_for
 from merging.kernels.election import ELECTION, elect
 from merging.kernels.ranking import buckets_for, sorted_keys
-from merging.kernels.sums import ROW, add_products, finish_row
+from merging.kernels.sums import ROW, add_values, finish_row
 from merging.kernels.weighted import BLOCK, add_to_sum, place, start_sum
 
 if TYPE_CHECKING:
@@ -223,7 +223,6 @@ def add_pruned_sizes(
     n_models, length = limits.shape
     n_bytes = (length + 7) // 8
     sizes = np.empty((2 * n_models, length), dtype=np.float32)
-    ones = np.ones(BLOCK, dtype=np.float32)
     nothing = np.empty(0, dtype=np.float32)
     work = work_for(length)
     finished = 0
@@ -244,7 +243,7 @@ def add_pruned_sizes(
             size = min(BLOCK - position % BLOCK, length - done)
             for quantity in range(2 * n_models):
                 part = sizes[quantity, done : done + size]
-                add_products(part, ones[:size], position, lanes[quantity])
+                add_values(part, position, lanes[quantity])
             done += size
             if (position + size) % ROW == 0:
                 finish_row(lanes, sums, finished)

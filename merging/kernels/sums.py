@@ -91,6 +91,14 @@ def add_products(x: Any, y: Any, position: Any, lanes: Any) -> None:
 
 
 @inlined
+def add_values(x: Any, position: Any, lanes: Any) -> None:
+    """Add `x`, in float64, to the lanes of a row; as `add_products` with ones, in less time."""
+    own = lanes[position % LANES : position % LANES + x.size]
+    for i in range(x.size):
+        own[i] += float64(x[i])
+
+
+@inlined
 def finish_row(lanes: Any, sums: Any, row: Any) -> None:
     """Put the sums of all lanes into `sums[:, row]`, and begin anew."""
     for quantity in range(lanes.shape[0]):
