@@ -66,12 +66,17 @@ def macro_differences(pairs: Sequence[tuple[Row, Row]]) -> list[MacroDifference 
     """Row - baseline for each pair, None where the two share no comparable task.
 
     The first pairs, up to `PAIRED_ITEMS` answers, get paired intervals; the rest get the wider
-    interval of two independent scores, so that a board of any length draws in bounded time.
+    interval of two independent scores, so that a board of any length draws in bounded time. What
+    was paired before costs nothing: each further draw pairs as many more.
     """
     left = PAIRED_ITEMS
     wanted: list[tuple[Row, Row]] = []
     for row, baseline in pairs:
-        left -= sum(row.scores[t].n for t in row.common_tasks(baseline))
+        left -= sum(
+            row.scores[t].n
+            for t in row.common_tasks(baseline)
+            if (_identity(row, t), _identity(baseline, t)) not in _sums
+        )
         if left < 0:
             break
         wanted.append((row, baseline))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from db.queries import jobs as job_rows
 from db.queries import models as model_rows
 from jobs import api, names, registry
 from jobs.parts import Part
@@ -30,7 +31,8 @@ def main() -> None:
     st.title("Build a merge", anchor=False)
     _load_from_address()
     draft = recipe_form.current() or _first_draft()
-    models = model_rows.models()
+    # What is known by imported scores alone has no weights to merge.
+    models = [row for row in model_rows.models() if row.source or row.recipe_yaml]
     _start_from(draft)
     left, right = st.columns([7, 5], gap="large")
     with left:
@@ -142,6 +144,11 @@ def _start(draft: Draft, recipe: Recipe | None, problem: str | None) -> None:
 
 def _free_name(name: str) -> str | None:
     """The name as typed, or with a number where a model has it already."""
+    made_now = [job for job in job_rows.active() if job.kind == "merge"]
+    for job in made_now:
+        if name and job.spec.get("name") == name:
+            st.caption(f"{problems.as_text(name)} is being made right now.")
+            links.link("job", "Open its job", icon=":material/progress_activity:", job=job.id)
     taken = {row.name for row in model_rows.models(archived=True)}
     if name not in taken:
         return name or None

@@ -259,7 +259,8 @@ def legend(lines: list[Line]) -> None:
     if unpaired:
         text += (
             f" {words.plural(unpaired, 'row')} use the wider interval of independent scores "
-            "(too many answers to pair at once, or none kept): filter to see them paired."
+            "(too many answers to pair at once, or none kept): filter or redraw to see more "
+            "paired."
         )
     st.caption(text + " Not corrected for looking at many rows; Compare is, over tasks.")
 

@@ -165,7 +165,11 @@ def _facts(row: ModelRow) -> None:
                     st.caption(title)
                     st.markdown(problems.as_text(value))
         st.caption(
-            problems.as_text(words.place(row.source))
+            (
+                problems.as_text(words.place(row.source))
+                if row.source or row.recipe_yaml
+                else "scores only, imported: the model itself is not here"
+            )
             + (f" · fingerprint {row.fingerprint[:16]}" if row.fingerprint else "")
         )
 

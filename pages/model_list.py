@@ -93,7 +93,7 @@ def _cells(row: ModelRow) -> dict[str, Any]:
         "Format": row.dtype or "–",
         "Scores": row.n_evaluations,
         "Fingerprint": (row.fingerprint or "–")[:12],
-        "Place": words.place(row.source),
+        "Place": words.place(row.source) if row.source or row.recipe_yaml else "scores only",
         "Do": [
             OPEN,
             *([CHAT] if row.source else []),

@@ -39,6 +39,7 @@ def main() -> None:
     )
     if prompt and not prompt.strip():
         prompt = None  # blanks only: nothing to ask, and nothing to keep
+    _tell_unknown(rows)
     chosen, copy = _choose(rows, bool(conversation.turns() or prompt))
     settings, system, plain = _settings()
     modes = [_mode(rows[name], plain) for name in chosen]
@@ -50,6 +51,18 @@ def main() -> None:
     if prompt:
         _ask(prompt, chosen, modes, settings, system)
     copy.code(conversation.as_text(), language=None, wrap_lines=True)
+
+
+def _tell_unknown(rows: dict[str, ModelRow]) -> None:
+    """Say so where the address names a model that cannot talk; the pickers pass over it."""
+    asked = [st.query_params.get(name, "") for name in ("model", "beside")]
+    for name in asked:
+        if name and name not in rows:
+            st.warning(
+                f"There is no model {problems.as_text(name)} to talk to: it was deleted, has no "
+                "folder, or the address is mistyped.",
+                icon=":material/help:",
+            )
 
 
 def _choose(rows: dict[str, ModelRow], begun: bool) -> tuple[list[str], DeltaGenerator]:

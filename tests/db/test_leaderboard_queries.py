@@ -203,6 +203,8 @@ def test_rows_beyond_the_budget_are_not_paired(
     first, second = comparison.macro_differences([(m, b), (d, b)])
     assert first is not None and first.paired
     assert second is not None and not second.paired
+    again = comparison.macro_differences([(m, b), (d, b)])  # the next draw pairs as many more
+    assert all(found is not None and found.paired for found in again)
 
 
 def test_task_differences_are_exact_and_corrected(board: Board) -> None:

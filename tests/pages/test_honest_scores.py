@@ -207,3 +207,28 @@ def test_a_part_goes_into_the_queue(open_page: Open, sandbox: None) -> None:
     assert specs and all(
         spec["part"] == {"name": "search", "seed": 1, "share": 0.5} for spec in specs
     )
+
+
+def test_a_model_of_scores_alone_is_not_offered_for_merging_or_talking(
+    open_page: Open, sandbox: None
+) -> None:
+    done = exchange_in.save(exchange_in.read_texts({"r.json": json.dumps(old_finance()).encode()}))
+    build = open_page("build")
+    assert all(done.model not in box.options for box in [*build.selectbox, *build.multiselect])
+    listed = open_page("model_list").dataframe[0].value.set_index("Name")
+    assert listed.loc[done.model, "Place"] == "scores only"
+    page = open_page("model_detail", id=str(done.model_id))
+    assert "scores only, imported" in said(page)
+    talk = open_page("talk", model=done.model)
+    assert f"There is no model {done.model} to talk to" in said(talk).replace("\\", "")
+
+
+def test_a_merge_that_is_being_made_is_linked(open_page: Open, sandbox: None) -> None:
+    from jobs import api
+
+    app = open_page("build")
+    name = app.text_input(key="build_form_name").value
+    job = api.submit("merge", {"name": name, "recipe": ""}, title="Merge it")
+    again = open_page("build")
+    assert "is being made right now" in said(again).replace("\\", "")
+    assert str(job) in str(again.main)
