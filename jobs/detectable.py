@@ -82,7 +82,9 @@ def told(made: Plan) -> Told:
     if not made.items:
         return Told(UNKNOWN, "", made)
     items, tasks = sum(made.items.values()), len(made.items)
-    over = f"{items:,} items" + (f" in {tasks} tasks" if tasks > 1 else "")
+    over = f"{items:,} item{'' if items == 1 else 's'}" + (
+        f" in {tasks} tasks" if tasks > 1 else ""
+    )
     if made.mean is None:
         return Told(f"With {over} no difference can be told from noise.", "", made)
     sentence = (

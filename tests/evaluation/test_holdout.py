@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,9 @@ def test_parts_by_name() -> None:
     assert found == Part("search", 7, 0.3) and found.other == Part("held-out", 7, 0.3)
     assert holdout.of_config(found.stamp()) == found
     assert holdout.of_config({"limit": 3}) is None
-    with pytest.raises(SuiteError, match="no part 'train' of a suite; choose one of all, search, held-out"):
+    with pytest.raises(
+        SuiteError, match="no part 'train' of a suite; choose one of all, search, held-out"
+    ):
         holdout.part("train")
 
 
@@ -180,3 +183,33 @@ def test_a_part_without_items_is_said(sandbox_pair: Any, suite_folder: Path) -> 
 
 
 FROZEN = {"a": [True, True, True, False, False, True, False, False], "b": [True, True, True]}
+
+
+def test_tasks_about_the_same_reports_are_split_together_even_when_resumed(
+    sandbox_pair: Any, suite_folder: Path
+) -> None:
+    """Which part a report falls in depends on both tasks, also when only one is still to score."""
+    tasks = suite_folder / "tasks"
+    for name, reports in (("pick", [0, 0, 1, 2, 3, 3]), ("word", [2, 2, 2, 4, 4, 1, 5])):
+        rows = [
+            {"q": f"{name} {i}, they say", "t": "30", "c": ["30", "42"], "a": 0, "report": r}
+            for i, r in enumerate(reports)
+        ]
+        (tasks / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        file = tasks / f"{name}.yaml"
+        text = file.read_text().replace("choices.jsonl", f"{name}.jsonl")
+        text = text.replace("free.jsonl", f"{name}.jsonl")
+        file.write_text(text.replace("{version: 2.0}", "{version: 2.0, cluster: report}"))
+    changed = 0
+    for seed in range(1, 7):
+        part = Part("search", seed)
+        both = asked(run(sandbox_pair, suite_folder, part=part, tasks=["pick", "word"]))
+        for left in both:
+            others = {"pick", "word"} - {left}
+            again = run(sandbox_pair, suite_folder, part=part, tasks=["pick", "word"], skip=others)
+            assert asked(again) == {left: both[left]}
+        alone = {"word": [holdout.source({"i": i}, None)._replace(cluster=f"report={r}")
+                          for i, r in enumerate([2, 2, 2, 4, 4, 1, 5])]}  # fmt: skip
+        kept = [i for i, search in enumerate(split(alone, seed, 0.5)["word"]) if search]
+        changed += kept != both.get("word")
+    assert changed  # the other task does matter, or this test would hold nothing

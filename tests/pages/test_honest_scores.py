@@ -232,3 +232,16 @@ def test_a_merge_that_is_being_made_is_linked(open_page: Open, sandbox: None) ->
     again = open_page("build")
     assert "is being made right now" in said(again).replace("\\", "")
     assert str(job) in str(again.main)
+
+
+def test_held_out_and_imported_scores_are_nobodys_ground_for_choosing(ids: dict[str, int]) -> None:
+    with transaction() as s:
+        for name in ("m", "d"):
+            for task in small.DOMAINS:
+                small.add_scores(s, ids[name], name, task, "10", **{**SEARCH, "part": "held-out"})
+                small.add_scores(s, ids[name], name, task, "10", imported="lm-eval")
+    board = leaderboard.board(small.SUITE)
+    groups = parts.candidates(board, board.rows)
+    assert [(group[0].part, group[0].imported, len(group)) for group in groups] == [
+        ("all", None, 2)
+    ]
