@@ -62,9 +62,9 @@ def notes(report: JudgingRow) -> list[str]:
     summary = report.summary
     said = []
     odd = {name: n for name, n in summary["states"].items() if name not in ("ok", "same")}
-    words = {"unparsed": "could not be read", "failed": "got no answer from the judge",
-             "too long": "did not fit the judge's window",
-             "empty": "were empty and judged without asking"}  # fmt: skip
+    words = {"unparsed": "could not be read", "failed": "without an answer from the judge",
+             "too long": "too long for the judge's window",
+             "empty": "left empty and judged without asking"}  # fmt: skip
     if odd:
         told = ", ".join(f"{n} {words.get(name, name)}" for name, n in odd.items())
         said.append(f"Of {summary['n']} answers, {told}.")

@@ -70,7 +70,7 @@ class JudgeServer:
             else:
                 getattr(self, f"be_{body['model']}")(handler, body)
         except (BrokenPipeError, ConnectionResetError):
-            pass
+            handler.close_connection = True
         finally:
             with self._lock:
                 self._now -= 1

@@ -172,7 +172,10 @@ def load_set(name_or_path: str | Path) -> PromptSet:
         return _load(path)
     questions = _questions(path, [])
     name = path.parent.name if path.stem == "question" else path.stem
-    return _set({"name": name[:80]}, questions)
+    told: dict[str, Any] = {"name": name[:80]}
+    if "pfmt" in str(path).lower():  # a part of it, under its name
+        told["forbidden"] = _manifest(PROMPTS / f"{PFMT}.yaml")["forbidden"]
+    return _set(told, questions)
 
 
 def require_selection_allowed(name_or_path: str | Path) -> None:

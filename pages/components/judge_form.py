@@ -123,7 +123,8 @@ def _consent(url: str) -> bool | None:
             st.caption(":material/home: The texts stay on this machine.")
             return False
         # A key per address: consent to one host is none to another.
-        if st.checkbox(f"{as_text(needed)} I agree.", key=f"judge_consent {url.strip()}"):
+        st.warning(as_text(needed), icon=":material/cloud_upload:")
+        if st.checkbox("I agree to that", key=f"judge_consent {url.strip()}"):
             return True
     return None
 

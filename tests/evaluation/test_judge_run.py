@@ -161,6 +161,10 @@ def test_pfmt_is_for_reporting_only_under_any_name(tmp_path: Path) -> None:
     assert load_set(path).selection == "forbidden"
     with pytest.raises(JudgeError, match="for reporting only"):
         require_selection_allowed(path)
+    part = tmp_path / "pfmt_bench_fin_ja" / "part.jsonl"
+    part.parent.mkdir()
+    part.write_text(json.dumps(lines[0]), "utf-8")
+    assert load_set(part).selection == "forbidden"
 
 
 def test_the_published_layout_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

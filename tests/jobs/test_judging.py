@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +14,11 @@ import pytest
 from db.engine import session
 from db.queries import jobs as job_rows
 from db.queries import judging as rows
+from db.queries import models as model_rows
 from db.queries.leaderboard import suites_with_scores
 from db.tables import Evaluation
 from evaluation.judge.errors import JudgeError
-from jobs import judging, registry
+from jobs import api, judging, registry
 from jobs.inline import run_group_inline
 from jobs.judging import EndpointJudge, LocalJudge
 from tests.judge_server import KEY, JudgeServer, serving
@@ -129,6 +132,25 @@ def test_a_judge_that_goes_away_leaves_what_it_said(
     (job,) = run(judging.ask(["sandbox/instruct"], questions(tmp_path), alone, max_new_tokens=12))
     assert (job.state, len(server.requests)) == ("done", before + 2)
     assert sorted(item["score"] for item in rows.judgings()[0].items) == [4.0, 9.0, 9.0]
+
+
+def test_a_cancelled_job_keeps_the_answers(
+    ready: Path, tmp_path: Path, server: JudgeServer
+) -> None:
+    group = ask(tmp_path, server, "hanging")
+
+    def stop() -> None:
+        while not server.requests:
+            time.sleep(0.05)
+        api.cancel_group(group)
+
+    stopper = threading.Thread(target=stop, daemon=True)
+    stopper.start()
+    (job,) = run(group)
+    assert job.state == "cancelled"
+    model = model_rows.model("sandbox/instruct")
+    assert model is not None
+    assert len(rows.replies(model.id, job.spec["set_hash"])) == 3
 
 
 def test_a_local_judge(ready: Path, tmp_path: Path) -> None:

@@ -121,9 +121,8 @@ def test_no_text_leaves_without_consent(
     app.text_input(key="judge_variable").set_value("JUDGE_KEY").run()
     app.text_input(key="judge_model").set_value("big").run()
     assert app.button(key="judge_start").disabled
-    (consent,) = app.checkbox
-    assert "judge\\.example" in consent.label or "judge.example" in consent.label
-    consent.check().run()
+    assert "sent to judge.example.com, which is not this machine" in app.warning[0].value
+    app.checkbox[0].check().run()
     assert not app.button(key="judge_start").disabled
     # consent to one host is none to another
     app.text_input(key="judge_url").set_value("https://else.example.com/v1").run()
