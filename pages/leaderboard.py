@@ -35,6 +35,7 @@ def page() -> None:
     """The whole page, top to bottom."""
     st.title("Leaderboard")
     come_back()
+    scores_exchange.tell_imported()
     head = st.container(horizontal=True, vertical_alignment="bottom")
     with head:
         board = scores_suites.pick()

@@ -83,7 +83,11 @@ def read(given: Given) -> Result:
         if not found:
             notes.append(f"{name} has no figure, so it is left out.")
             continue
-        tasks.append(_task(given, name, found, row, samples.get(name), source))
+        task = _task(given, name, found, row, samples.get(name), source)
+        tasks.append(task)
+        if not task.higher_is_better:
+            notes.append(f"In {name} lower is better ({task.metric}): a mean over tasks that it "
+                         "is part of tells nothing.")  # fmt: skip
     if not tasks:
         raise ExchangeError(f"{given.name} has no task with a figure.")
     own = given.results.get("crucible") or {}

@@ -17,11 +17,15 @@ NEW = "A model that is not here"
 MIME = {".json": "application/json", ".csv": "text/csv", ".zip": "application/zip"}
 
 
-def importer(board: Board | None = None) -> None:
-    """A popover that takes result files, and says what came in."""
+def tell_imported() -> None:
+    """What the last press of Import has brought in, once."""
     done: Imported | None = st.session_state.pop("imported", None)
     if done is not None:
         _report(done)
+
+
+def importer() -> None:
+    """A popover that takes result files and asks whose scores they are."""
     with st.popover("Import", icon=":material/upload:"):
         st.caption(
             "Results of lm-eval (`results_*.json`, with `samples_*.jsonl` for the answers) or of "

@@ -46,6 +46,13 @@ def test_what_lm_eval_writes_is_what_our_scorer_says(
                 assert answer["output"] == expected["output"]
 
 
+def test_what_a_mean_cannot_hold_is_said(harness_folder: Path) -> None:
+    assert read(from_path(harness_folder)).notes == (
+        "In rolling lower is better (bits_per_byte): a mean over tasks that it is part of tells "
+        "nothing.",
+    )
+
+
 def test_one_file_of_the_folder_is_enough(harness_folder: Path) -> None:
     (main,) = harness_folder.glob("results_*.json")
     assert read(from_path(main)) == read(from_path(harness_folder))
