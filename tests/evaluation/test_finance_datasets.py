@@ -243,3 +243,18 @@ def test_the_whole_suite_is_scored(folder: Path, sandbox_pair: Any) -> None:
     assert found["fpb"]["metric"] == "f1" and 0 <= found["fpb"]["value"] <= 1
     assert found["chabsa"]["stderr"] is not None
     assert found["fomc"]["config"]["data"] == "data folder"
+
+
+def test_a_version_brings_its_instruction_and_its_delimiter(folder: Path) -> None:
+    def chabsa(version: str) -> Any:
+        return load("chabsa", f"japanese-finance-5@prompt_version={version}")
+
+    nearest, other = chabsa("0.2.1"), chabsa("0.2")
+    assert nearest.doc_to_text(nearest.eval_docs[0]) == other.doc_to_text(other.eval_docs[0])
+    assert nearest.config.description == other.config.description
+    assert "ターゲットに関するセンチメント" in nearest.config.description
+    assert "ターゲット]: 売上高" in (first := chabsa("0.1")).doc_to_text(first.eval_docs[0])
+    assert (chabsa("0.3").config.target_delimiter, other.config.target_delimiter) == ("", " ")
+    alpaca = load("cma_basics", "japanese-finance-5@prompt_version=0.3")
+    assert alpaca.config.description.startswith("以下は、タスクを説明する指示と")
+    assert alpaca.config.target_delimiter == ""

@@ -194,3 +194,9 @@ def test_wrong_settings_are_said_in_a_sentence(told: str, said: str) -> None:
     with pytest.raises(SuiteError, match=said) as caught:
         load_suite(f"sandbox@{told}")
     assert "\n" not in str(caught.value)
+
+
+def test_a_runs_settings_go_over_a_tasks_own() -> None:
+    suite = load_suite("sandbox@apply_chat_template=false")
+    assert load_suite("sandbox").settings_for("sandbox_chat_math").apply_chat_template is True
+    assert suite.settings_for("sandbox_chat_math").apply_chat_template is False
