@@ -17,7 +17,8 @@ from evaluation.stops import StopStrings
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_SLOTS = 128
+# On a CPU 64 rows use the processor nearly as well as 128, and their cache takes half the memory.
+_SLOTS = {"cpu": 64, "cuda": 128}
 _CACHE_BYTES = 1 << 30
 
 
@@ -95,7 +96,8 @@ class GenerationEngine:
         longest = max(len(p.tokens) + p.max_new_tokens for p in prompts)
         item = self.forward.dtype.itemsize
         bytes_each = 2 * config.num_hidden_layers * heads * size * item * longest
-        return int(max(1, min(_SLOTS, _CACHE_BYTES // max(1, bytes_each))))
+        most = _SLOTS.get(self.forward.device.type, 128)
+        return int(max(1, min(most, _CACHE_BYTES // max(1, bytes_each))))
 
     def _take(self, waiting: list[Prompt], free: int) -> list[Prompt]:
         """The next prompts, as many as fit the slots and one batch."""
