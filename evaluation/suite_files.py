@@ -48,7 +48,9 @@ def load(ref: str) -> Suite:
 
 
 def _halves(ref: str) -> tuple[str, str]:
-    """A suite and what is said behind the @; a file's own path may have one."""
+    """A suite and what is said behind the @; a file's own path or name may have one."""
+    if ref in own():
+        return ref, ""
     places = [i for i, letter in enumerate(ref) if letter == "@"]
     for place in [len(ref), *places]:
         if "/" in ref[:place] and Path(ref[:place]).expanduser().is_file():
@@ -174,6 +176,8 @@ def read(path: Path) -> Suite:
     groups = raw.get("groups") or {}
     if not isinstance(groups, dict) or not all(isinstance(v, list) for v in groups.values()):
         raise SuiteError(f"{path}: `groups` must map each domain to a list of tasks.")
+    if path.parent == own_suites():
+        raw["name"] = path.stem  # it is called by its file, whatever a copied file says inside
     raw.setdefault("name", path.stem)
     raw["ref"] = str(path)
     raw.setdefault("title", str(raw["name"]).replace("-", " ").capitalize())

@@ -17,6 +17,20 @@ def names() -> list[str]:
     return list(suite_files.own())
 
 
+def broken() -> dict[str, str]:
+    """Those of the user's own suites that cannot be used, each with what is wrong."""
+    from evaluation import suite_files
+    from evaluation.errors import SuiteError
+
+    found: dict[str, str] = {}
+    for name in names():
+        try:
+            suite_files.load(name)
+        except SuiteError as error:
+            found[name] = str(error)
+    return found
+
+
 def save(name: str, tasks: Sequence[str], settings: Mapping[str, Any]) -> str:
     """Keep a suite and return its name.
 

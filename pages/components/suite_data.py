@@ -21,6 +21,8 @@ def draw() -> None:
     """All suites, one card each."""
     rows = datasets.listing()
     own = own_suites.names()
+    for sentence in own_suites.broken().values():
+        st.warning(problems.as_text(sentence), icon=":material/broken_image:")
     for suite in list_suites():
         _suite(suite, [row for row in rows if suite.name in row["suites"]], suite.name in own)
 

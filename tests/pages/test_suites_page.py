@@ -155,3 +155,14 @@ def test_terms_and_gaps_stand_beside_the_choice(open_page: Open, sandbox: None, 
     assert "not for commercial use" in said and "Terms of the data" in said
     assert "ConvFinQA" in said and "left out" in said and "downloaded from the Hub" in said
     assert page.selectbox(key="build_version").options[0] == "As the suite says"
+
+
+def test_a_broken_file_is_named_and_the_others_stay(open_page: Open, home: Path) -> None:
+    own_suites.save("good", ["hellaswag"], {})
+    (home / "suites" / "bad.yaml").write_text("tasks: [")
+    (home / "suites" / "stale.yaml").write_text("name: general\ntasks: [no_such_task]\n")
+    page = open_page("suites")
+    warned = " ".join(warning.value for warning in page.warning)
+    assert "bad.yaml" in warned and "not valid YAML" in warned and "no\\_such\\_task" in warned
+    assert {"good", "general", "stale"} <= {suite.name for suite in list_suites()}
+    assert load_suite("good").tasks == ("hellaswag",)
