@@ -6,7 +6,7 @@ PATH is the Python of a virtual environment that has mergekit 0.1.5. Makes a bas
 in bfloat16 and a task of questions with 150-token contexts and four text choices. Ours: one
 process that merges every point into memory (the first as a new model, the others into it) and
 scores it as a job does; nothing is written. Theirs: `mergekit-yaml`, then `lm_eval --model hf`, at
-a point; **one point is measured and multiplied**, which flatters neither: commands share nothing.
+a point; **one point is measured and multiplied by 20**: commands share nothing from point to point.
 `--measure` of our points are run, and the median of the later ones stands for the rest.
 """
 
@@ -117,7 +117,7 @@ def recipe_of(folder: Path, point: int) -> dict[str, Any]:
     }
 
 
-def run_ours(folder: Path, measure: int) -> None:
+def run_ours(folder: Path, measure: int, dtype: str) -> None:
     """The child process: merge and score so many points, one JSON line each."""
     import torch
 
@@ -136,6 +136,7 @@ def run_ours(folder: Path, measure: int) -> None:
         recipe = Recipe.from_mapping(recipe_of(folder, point))
         if model is None:
             model, tokenizer = ended(merge_to_model(recipe, parents, device="cpu"))
+            model = model.to(getattr(torch, dtype))
         else:
             ended(merge_into(recipe, parents, model))
         merged = time.perf_counter() - started
@@ -165,9 +166,8 @@ def timed(command: Sequence[str]) -> tuple[float, float, str]:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.perf_counter()
     done = subprocess.run(
-        list(command), env=os.environ | OFFLINE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, check=False,
-    )  # fmt: skip
+        list(command), env=os.environ | OFFLINE, capture_output=True, text=True, check=False
+    )
     wall = time.perf_counter() - started
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
@@ -176,9 +176,10 @@ def timed(command: Sequence[str]) -> tuple[float, float, str]:
     return wall, cpu, done.stdout
 
 
-def ours(folder: Path, measure: int) -> tuple[float, float, list[float]]:
+def ours(folder: Path, measure: int, dtype: str) -> tuple[float, float, list[float]]:
     """(wall, CPU) of all points, the unmeasured ones at the median; scores of the measured."""
     command = [sys.executable, __file__, "--child", str(folder), "--measure", str(measure)]
+    command += ["--dtype", dtype]
     wall, cpu, printed = timed(command)
     points = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
     left = POINTS - len(points)
@@ -191,7 +192,9 @@ def ours(folder: Path, measure: int) -> tuple[float, float, list[float]]:
     return wall + left * one["wall"], cpu + left * one["cpu"], [p["score"] for p in points]
 
 
-def theirs(folder: Path, mergekit_python: str, batch_size: str) -> tuple[float, float, float]:
+def theirs(
+    folder: Path, mergekit_python: str, batch_size: str, dtype: str
+) -> tuple[float, float, float]:
     """(wall, CPU, score) of the first point by the two commands."""
     mine = recipe_of(folder, 0)
     recipe = {
@@ -211,7 +214,7 @@ def theirs(folder: Path, mergekit_python: str, batch_size: str) -> tuple[float, 
     wall2, cpu2, _ = timed(
         [
             sys.executable, "-m", "lm_eval", "--model", "hf", "--model_args",
-            f"pretrained={merged},dtype=bfloat16", "--tasks", "questions", "--include_path",
+            f"pretrained={merged},dtype={dtype}", "--tasks", "questions", "--include_path",
             str(folder / "tasks"), "--device", "cpu", "--batch_size", batch_size,
             "--output_path", str(folder / "results"),
         ]
@@ -229,21 +232,22 @@ def main() -> None:
     options.add_argument("--items", type=int, default=100)
     options.add_argument("--measure", type=int, default=POINTS, help="of our points")
     options.add_argument("--batch-size", default="8", help="of lm-eval")
+    options.add_argument("--dtype", default="float32", help="both score in: a job's on a CPU")
     options.add_argument("--child", default="", help=argparse.SUPPRESS)
     given = options.parse_args()
     if given.child:
-        run_ours(Path(given.child), given.measure)
+        run_ours(Path(given.child), given.measure, given.dtype)
         return
     with tempfile.TemporaryDirectory(prefix="crucible-sweep-") as name:
         folder = Path(name)
         n = write_models(folder, given.size)
         write_task(folder, given.items)
         print(f"{n / 1e6:.0f} M parameters in bfloat16, {given.items} items, {POINTS} points")
-        wall, cpu, scores = ours(folder, given.measure)
+        wall, cpu, scores = ours(folder, given.measure, given.dtype)
         print(f"ours, all: {wall:.0f} s, {cpu:.0f} CPU-s; first scores {scores[:3]}", flush=True)
         if not given.mergekit_python:
             return
-        wall1, cpu1, score = theirs(folder, given.mergekit_python, given.batch_size)
+        wall1, cpu1, score = theirs(folder, given.mergekit_python, given.batch_size, given.dtype)
         print(
             f"commands, one point times {POINTS}: {POINTS * wall1:.0f} s, {POINTS * cpu1:.0f} "
             f"CPU-s; first score {score}\nours is 1/{POINTS * wall1 / wall:.1f} of it in wall time "
