@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy import update
 
+from db import settings
 from db.engine import transaction
 from db.queries import signatures as kept
 from db.queries.board import Board, Row
@@ -64,8 +65,8 @@ def of_rows(board: Board, rows: Sequence[Row]) -> dict[str, list[Warning]]:
     """`Row.key` -> the signs of each merge among some rows, from what is kept; cheap."""
     merges = [row for row in rows if row.entry.parents or row.entry.role == "merge"]
     beside = {row.key: board.parent_rows(row) for row in merges}
-    wanted = _evaluations([*merges, *(p for parents in beside.values() for p in parents)])
-    counts = {number: Counts.from_data(data) for number, data in kept.kept(wanted).items()}
+    wanted = [*merges, *(parent for parents in beside.values() for parent in parents)]
+    counts = _counts(wanted)
     found = {
         row.key: [
             _told(sign)
@@ -101,6 +102,31 @@ def ensure(evaluation_ids: Iterable[int]) -> None:
             for number, data in found.items():
                 change = update(Evaluation).where(Evaluation.id == number)
                 opened.execute(change.values(signatures=data))
+
+
+_found: dict[tuple[str, int, float], Counts] = {}  # of earlier draws: a long board is redrawn often
+
+
+def _counts(rows: Iterable[Row]) -> dict[int, Counts | None]:
+    """Evaluation -> what was found in it; None where nobody has looked."""
+    # The time is part of it because a database may give a deleted evaluation's number again.
+    url = settings.database_url()
+    scores = [score for row in rows for score in row.scores.values()]
+    places = {(url, score.evaluation_id, score.created) for score in scores}
+    unknown = {place[1]: place for place in places if place not in _found}
+    if len(_found) + len(unknown) > 100_000:
+        _found.clear()
+        unknown = {place[1]: place for place in places}
+    for number, data in kept.kept(unknown).items():
+        counts = Counts.from_data(data)
+        if counts is not None:
+            _found[unknown[number]] = counts
+    return {place[1]: _found.get(place) for place in places}
+
+
+def forget() -> None:
+    """Drop what earlier draws have read."""
+    _found.clear()
 
 
 def _evaluations(rows: Iterable[Row]) -> list[int]:

@@ -35,6 +35,7 @@ class JudgeServer:
         self.reply: Callable[[dict[str, Any]], str] = longer_is_better
         self.hold = threading.Event()
         self.most_at_once = 0
+        self.drips = 0
         self._now = 0
         self._lock = threading.Lock()
         outer = self
@@ -94,6 +95,7 @@ class JudgeServer:
         handler.send_header("Content-Length", "1000")
         handler.end_headers()
         for _ in range(300):
+            self.drips += 1
             handler.wfile.write(b" ")
             handler.wfile.flush()
             if self.hold.wait(0.1):

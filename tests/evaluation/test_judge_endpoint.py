@@ -87,6 +87,7 @@ def test_odd_answers_are_no_answers(server: JudgeServer, model: str, why: str) -
 def test_a_server_that_hangs_is_left(server: JudgeServer, model: str) -> None:
     with pytest.raises(Unanswered, match=r"no answer within 0\.5 seconds"):
         ask(server, model, timeout_seconds=0.5, attempts=1)
+    assert server.drips < 300  # left while it still dripped
 
 
 def test_a_redirect_is_not_followed(server: JudgeServer) -> None:

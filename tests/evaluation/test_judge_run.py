@@ -148,7 +148,7 @@ def test_the_sets_that_ship() -> None:
     require_selection_allowed("open-small")
 
 
-def test_pfmt_is_for_reporting_only_under_any_name(tmp_path: Path) -> None:
+def test_a_set_for_reporting_only_is_known_under_any_name(tmp_path: Path) -> None:
     with pytest.raises(JudgeError, match="for reporting only"):
         require_selection_allowed("pfmt-bench-fin-ja")
     path = tmp_path / "innocent" / "question.jsonl"

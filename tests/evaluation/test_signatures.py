@@ -55,7 +55,7 @@ def test_a_reply_may_repeat_what_the_right_answer_repeats() -> None:
 def test_loop_share_by_hand() -> None:
     # 12 of 16 characters: "abc" four times, then four others.
     assert loop_share("abcabcabcabcwxyz") == 12 / 16
-    assert loop_share("abcabcabcwxyz") == 0.0  # three times is enough for longer stretches only
+    assert loop_share("abcdabcdabcdwxyz") == 0.0  # three times is enough for longer stretches only
     assert loop_share("abcdefghi" * 3 + "z") == 27 / 28
 
 

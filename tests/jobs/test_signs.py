@@ -73,6 +73,7 @@ def _result(generator: Any) -> Any:
 def filled(home: Path, scores: dict[str, list[dict[str, Any]]]) -> Iterator[Board]:
     """All of it in a database, recorded as a worker records it."""
     comparison.forget()
+    signs.forget()
     with transaction() as s:
         for i, name in enumerate(scores, start=1):
             role = {"sandbox/base": "base", "sandbox/finance": "expert",
@@ -133,6 +134,7 @@ def test_parents_are_not_warned_of_but_named(filled: Board) -> None:
             data = kept([score.evaluation_id])[score.evaluation_id]
             theirs = row_of(filled, "sandbox/finance").scores[score.task].evaluation_id
             s.execute(update(Evaluation).where(Evaluation.id == theirs).values(signatures=data))
+    signs.forget()
     told = {one.kind: one for one in signs.of_row(filled, row_of(filled, "broken"))}
     assert told["repetition"].verdict == "inherited"
     assert not told["repetition"].own
@@ -144,6 +146,7 @@ def test_what_was_scored_before_is_looked_at_on_reading(filled: Board) -> None:
     before = signs.of_row(filled, broken)
     with transaction() as s:
         s.execute(update(Evaluation).values(signatures=None))
+    signs.forget()
     cheap = signs.of_rows(filled, [broken])[broken.key]
     assert {one.kind for one in cheap} == {"general"}  # what needs no reading of replies
     assert signs.of_row(filled, broken) == before
