@@ -185,6 +185,35 @@ def agreement(ours: Path, theirs: Path) -> float:
     return apart / elements
 
 
+def away_from_threshold(folder: Path, density: float) -> int:
+    """Elements further apart than one unit that TIES' thresholds do not explain.
+
+    Differences of bfloat16 numbers take few values, so many magnitudes equal the k-th largest.
+    Crucible keeps all of them, mergekit whichever its sort puts first.
+    """
+    import torch
+    from safetensors import safe_open
+
+    names = ("ours", "theirs", *NAMES)
+    files = {name: safe_open(folder / name / "model.safetensors", "pt") for name in names}
+    unexplained = 0
+    for name in files["ours"].keys():  # noqa: SIM118 - not a dictionary
+        bits = [files[one].get_tensor(name).view(torch.int16).int() for one in ("ours", "theirs")]
+        x, y = (torch.where(v < 0, -(v & 0x7FFF), v) for v in bits)
+        apart = (x - y).abs() > 1
+        if not apart.any():
+            continue
+        base = files["base"].get_tensor(name).float()
+        explained = torch.zeros_like(apart)
+        for one in NAMES[1:]:
+            sizes = (files[one].get_tensor(name).float() - base).abs()
+            kept = max(1, int(density * sizes.numel()))
+            threshold = sizes.flatten().kthvalue(sizes.numel() - kept + 1).values
+            explained |= sizes == threshold
+        unexplained += int((apart & ~explained).sum())
+    return unexplained
+
+
 def aside(function: Any, *arguments: Any) -> Any:
     """Call a function in a process of its own.
 
@@ -219,6 +248,9 @@ def compare(method: str, folder: Path, python: str, runs: int) -> None:
     apart = "random"
     if method not in RANDOM:
         apart = f"{aside(agreement, folder / 'ours', folder / 'theirs'):.5%}"
+    if method == "ties":
+        left = aside(away_from_threshold, folder, THEIRS["ties"]["density"])
+        apart += f" ({left} elements of them not at a threshold)"
     print(
         f"{method:<16} times less: wall {b.wall / a.wall:.1f}, CPU {b.cpu / a.cpu:.1f}, "
         f"memory {b.peak_bytes / a.peak_bytes:.1f}; more than one unit apart: {apart}",

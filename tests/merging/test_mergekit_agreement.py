@@ -13,7 +13,11 @@ from tests.merging import adapters, mergekit_process
 from tests.merging.mergekit_cases import CASES, text
 from tests.merging.test_engine import merge
 
-pytestmark = pytest.mark.skipif(not mergekit_process.is_there(), reason="set MERGEKIT_PYTHON")
+pytestmark = [
+    pytest.mark.skipif(not mergekit_process.is_there(), reason="set MERGEKIT_PYTHON"),
+    # mergekit merges eighty recipes before the first test
+    pytest.mark.timeout(1800),
+]
 # share of the elements that may be further apart than one unit in the last place
 AGREE = 0.0001
 UNSURE = {
