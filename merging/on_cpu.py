@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from merging.kernels.chunks import Chunk
-
     from merging.health.tally import Tally
+    from merging.kernels.chunks import Chunk
 
 # what a kernel works on at a time; smaller chunks cost more calls than larger ones cost cache
 KERNEL_ELEMENTS = 1 << 17

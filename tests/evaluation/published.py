@@ -42,7 +42,9 @@ CONVFINQA = [
         "annotation": {
             "dialogue_break": ["what were sales in 2001?", "and in 2000?", "what is the growth?"],
             "exe_ans_list": [30.0, 20.0, 0.5],
-            "cur_dial": ["what were sales in 2001?", "and in 2000?", "what is the growth?"][: turn + 1],
+            "cur_dial": [
+                "what were sales in 2001?", "and in 2000?", "what is the growth?"
+            ][: turn + 1],
             "exe_ans": [30.0, 20.0, 0.5][turn],
             "turn_ind": turn,
         },
@@ -62,8 +64,10 @@ CHABSA = [
         "header": {"document_id": f"E0000{n}", "document_name": "有価証券報告書"},
         "sentences": [
             {"sentence_id": 0, "sentence": "売上高は増え、費用も増えた。", "opinions": [
-                {"target": "売上高", "category": "x#sales", "polarity": "positive", "from": 0, "to": 3},
-                {"target": "費用", "category": "x#cost", "polarity": "negative", "from": 7, "to": 9},
+                {"target": "売上高", "category": "x#sales", "polarity": "positive",
+                 "from": 0, "to": 3},
+                {"target": "費用", "category": "x#cost", "polarity": "negative",
+                 "from": 7, "to": 9},
             ]},
             {"sentence_id": 1, "sentence": "人員は変わらない。", "opinions": [
                 {"target": "人員", "category": "x", "polarity": "neutral", "from": 0, "to": 2}]},

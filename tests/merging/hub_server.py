@@ -95,7 +95,13 @@ def respond(path: str, models: dict[str, Path]) -> Answer:
     if api and rest[:1] == ["tree"]:
         return 200, {"Content-Type": "application/json"}, json.dumps(tree(models[ref])).encode()
     if api:
-        info = {"id": ref, "sha": REVISIONS[revision], "private": False, "gated": False, "siblings": []}
+        info = {
+            "id": ref,
+            "sha": REVISIONS[revision],
+            "private": False,
+            "gated": False,
+            "siblings": [],
+        }
         return 200, {"Content-Type": "application/json"}, json.dumps(info).encode()
     file = models[ref] / "/".join(rest[2:])
     if not file.is_file():
