@@ -11,8 +11,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PARTS = ("pages", "jobs", "studies", "chat", "training", "merging", "evaluation", "db")
 ALLOWED = {
     "pages": {"pages", "jobs", "db.queries", "db.settings", "merging.methods", "merging.recipe",
-              "merging.tokenizers.templates", "merging.schedules", "merging.slices", "merging.errors",
-              "evaluation.suites", "evaluation.errors"},
+              "merging.tokenizers.templates", "merging.schedules", "merging.slices",
+              "merging.errors", "evaluation.suites", "evaluation.errors"},
     "cli": {"jobs", "db.queries", "db.settings", "merging.methods", "merging.recipe",
             "merging.errors", "evaluation.suites", "evaluation.errors"},
     "app": {"jobs", "pages", "db.settings"},

@@ -15,7 +15,7 @@ REVISIONS = {"main": COMMIT, COMMIT: COMMIT}  # what a revision may be called, a
 
 
 class HubServer:
-    """Serves folders as models and as datasets; some ids answer with errors. Use as a context manager.
+    """Serves folders as models and as datasets; some ids answer with errors. A context manager.
 
     | id | answer |
     |---|---|
