@@ -325,6 +325,8 @@ def test_ctrl_c_cancels_the_jobs_and_leaves_no_process(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # a shell starts what is in its background with Ctrl-C ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     deadline = time.monotonic() + 60
     while not states(tmp_path).count("running") and time.monotonic() < deadline:

@@ -54,17 +54,25 @@ def test_a_gradient_from_the_form_to_the_models_page(
     text = page.get_by_role("textbox", name="Recipe as YAML")
     expect(text).to_have_value(re.compile(r"scale: \[0\.05, 0\.6\]"))
     # a weight by module beside it
+    idle(page)
     switch(page, 1, "By module")
+    second = page.get_by_test_id("stPlotlyChart").nth(1)
+    expect(second).to_have_attribute(
+        "aria-label", "Weight of sandbox/finance by layer: self_attn 1, mlp 1, else 1"
+    )
+    idle(page)
     value = page.get_by_role("textbox", name="Value").first
     value.fill("0.5, 1")
     value.press("Tab")
-    expect(page.get_by_test_id("stPlotlyChart").nth(1)).to_have_attribute(
+    expect(second).to_have_attribute(
         "aria-label", "Weight of sandbox/finance by layer: self_attn 0.5 → 1, mlp 1, else 1"
     )
+    idle(page)
     name = page.get_by_role("textbox", name="Name of the result")
     name.fill(NAME)
     name.press("Tab")
     expect(text).to_have_value(re.compile(f"name: {NAME}"))
+    idle(page)
     page.get_by_role("combobox", name="Benchmark suite").click()
     page.get_by_role("option", name="None, merge only").click()
     idle(page)

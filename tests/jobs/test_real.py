@@ -106,6 +106,7 @@ def test_a_recipe_is_scored_in_memory_and_a_missing_hub_model_is_told(
     hub = api.benchmark(["nobody/nothing"], "sandbox", limit=LIMIT)
     assert finished(group)[0].result == {
         "model": "finance-chat", "model_id": 6, "n_scored": 1, "n_reused": 0, "n_failed": 0,
+        "groups": {},
     }  # fmt: skip
     found = model_rows.model("finance-chat")
     assert found is not None

@@ -132,7 +132,9 @@ def test_no_permission_for_another_user(family: dict[str, Path]) -> None:
         code = f"""
 import os
 from pathlib import Path
-import torch
+# what is imported later: the other user may not be able to read the virtual environment
+import torch, xxhash
+import merging.kernels.linear, merging.health.kernels
 from merging.engine import merge_to_folder
 from merging.errors import MergeFailure, MergingError, ModelError
 from tests.merging.test_faults import RECIPE
