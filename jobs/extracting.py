@@ -37,15 +37,8 @@ def ask(
         JobError: a name that is taken or cannot be one.
     """
     label = _name(name, expert, rank)
-    spec = {
-        "expert": _source(expert),
-        "base": _source(base),
-        "rank": rank,
-        "others": others,
-        "dtype": dtype,
-        "name": label,
-        "out": str(settings.models_folder() / naming.folder(label)),
-    }
+    out = settings.models_folder() / naming.folder(label)
+    spec = _spec(expert, base, rank=rank, others=others, dtype=dtype, name=label, out=out)
     group = uuid.uuid4().hex[:12]
     return api.submit("extract", spec, title=f"Extract {label}", group=group)
 
@@ -62,16 +55,8 @@ def extract(
 
     recipes.check_device(device)
     registry.ensure_sandbox()
-    spec = {
-        "expert": _source(expert),
-        "base": _source(base),
-        "rank": rank,
-        "others": others,
-        "dtype": dtype,
-        "device": device,
-        "name": out.name,
-        "out": str(out.absolute()),
-    }
+    spec = _spec(expert, base, rank=rank, others=others, dtype=dtype, name=out.name, out=out)
+    spec["device"] = device
     result: Event = {}
     for event in run(spec):
         match event["kind"]:
@@ -95,6 +80,21 @@ def likely_base(row: ModelRow) -> str | None:
     rows.sort(key=lambda one: (one.name.rpartition("/")[0] != family,
                                one.n_parameters != row.n_parameters))  # fmt: skip
     return rows[0].name if rows else None
+
+
+def _spec(
+    expert: str, base: str, *, rank: int, others: str, dtype: str, name: str, out: Path
+) -> dict[str, Any]:
+    """What the kind `extract` is to do."""
+    return {
+        "expert": _source(expert),
+        "base": _source(base),
+        "rank": rank,
+        "others": others,
+        "dtype": dtype,
+        "name": name,
+        "out": str(out.absolute()),
+    }
 
 
 def _source(ref: str) -> dict[str, Any]:

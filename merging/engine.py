@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from merging.card import model_card, shown
 from merging.compatibility import check_parents
@@ -26,9 +26,6 @@ from merging.recipe import Recipe
 from merging.sinks import FolderSink
 from merging.stream import Event, merge_tensors
 from merging.watch import Watch
-
-if TYPE_CHECKING:
-    pass
 
 MAX_SHARD_BYTES = 5_000_000_000
 
@@ -132,7 +129,7 @@ def pin(parents: Parents) -> Parents:
                 "there."
             )
     recipe = parents.recipe.pinned(found)
-    return Parents(recipe, parents.by_ref, tuple(recipe.in_merge_order()), parents.tied)
+    return replace(parents, recipe=recipe, constituents=tuple(recipe.in_merge_order()))
 
 
 def count_parameters(steps: Sequence[Step]) -> int:

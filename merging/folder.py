@@ -115,6 +115,15 @@ def read_json(file: Path, *, label: str) -> dict[str, Any]:
     return data
 
 
+def json_or_nothing(file: Path) -> dict[str, Any]:
+    """The object in a JSON file; empty when there is none that can be read."""
+    try:
+        data = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
 def text_config(config: dict[str, Any]) -> dict[str, Any]:
     """The language model's part of a config (multimodal models nest it)."""
     nested = config.get("text_config")

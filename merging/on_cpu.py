@@ -9,15 +9,14 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator, Mapping
-from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from merging.errors import MergeFailure, ModelError
 from merging.kernels import kernel_for
-from merging.methods.draws import Draws
 from merging.methods.inputs import BLOCK_ELEMENTS, Inputs, spans
 from merging.program import Step
 from merging.sinks import Sink
+from merging.step_tensor import StepTensor
 from merging.stored import ITEM_BYTES, torch_name
 from merging.views import View
 
@@ -54,7 +53,7 @@ class Buffers:
         return memoryview(self._bytes)[:n_bytes]
 
 
-class CpuTensor:
+class CpuTensor(StepTensor):
     """One tensor of all parents, read chunk by chunk: what statistics steps are given.
 
     What a chunk or a block holds is valid until the next one is asked for.
@@ -66,19 +65,8 @@ class CpuTensor:
     """
 
     def __init__(self, step: Step, buffers: Buffers, stop: threading.Event) -> None:
-        self._step = step
+        super().__init__(step, stop)
         self._buffers = buffers
-        self._stop = stop
-        self.shape = step.output.shape
-        self.n_elements = step.output.n_elements
-        self.n_models = len(step.models)
-        self.weights = step.weights
-        self.row_length = self.shape[-1] if self.shape else 1
-
-    def spans(self, size: int) -> Iterator[tuple[int, int]]:
-        """(start, stop) of pieces of about `size` elements, as the method may be given them."""
-        method = self._step.method
-        return spans(self.n_elements, size, method.together(self.shape) if method else 1)
 
     def chunks(self) -> Iterator[Chunk]:
         """The tensor for kernels, in pieces that never differ between runs."""
@@ -92,8 +80,7 @@ class CpuTensor:
         """Elements `start` to `stop` for a kernel."""
         from merging.kernels.chunks import Chunk
 
-        if self._stop.is_set():
-            raise CancelledError
+        self._require_going()
         step, count = self._step, self.n_models
         rows = self._buffers.rows(count + 2, stop - start)
         for row, view in zip(rows, step.models, strict=False):
@@ -115,16 +102,9 @@ class CpuTensor:
         import torch
 
         chunk = self.piece(start, stop)
-        return Inputs(
-            models=[torch.from_numpy(row) for row in chunk.models],
-            base_or_none=None if chunk.base is None else torch.from_numpy(chunk.base),
-            weights=self._step.weights,
-            draws=Draws(self._step.keys, start, stop - start),
-            row_length=self.row_length,
-            shape=self.shape,
-            name=self._step.name,
-            statistics=statistics,
-        )
+        models = [torch.from_numpy(row) for row in chunk.models]
+        base = None if chunk.base is None else torch.from_numpy(chunk.base)
+        return self._inputs(models, base, (start, stop), statistics)
 
     def _read(self, view: View, start: int, stop: int, out: NDArray[np.float32]) -> None:
         """Values of a view as float32, all of them finite."""

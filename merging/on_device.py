@@ -10,15 +10,14 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator
-from concurrent.futures import CancelledError
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from merging.methods.draws import Draws
-from merging.methods.inputs import Inputs, spans
+from merging.methods.inputs import Inputs
 from merging.on_cpu import beyond, copy_equal, not_finite
 from merging.program import Step
 from merging.sinks import Sink
+from merging.step_tensor import StepTensor
 from merging.stored import ITEM_BYTES, torch_dtype
 from merging.views import View
 
@@ -71,7 +70,7 @@ class Lane:
             self._stream.synchronize()
 
 
-class DeviceTensor:
+class DeviceTensor(StepTensor):
     """One tensor of all parents, read to a device chunk by chunk.
 
     Args:
@@ -81,18 +80,8 @@ class DeviceTensor:
     """
 
     def __init__(self, step: Step, lane: Lane, stop: threading.Event) -> None:
-        self._step = step
+        super().__init__(step, stop)
         self._lane = lane
-        self._stop = stop
-        self.shape = step.output.shape
-        self.n_elements = step.output.n_elements
-        self.n_models = len(step.models)
-        self.row_length = self.shape[-1] if self.shape else 1
-
-    def spans(self, size: int) -> Iterator[tuple[int, int]]:
-        """(start, stop) of pieces of about `size` elements, as the method may be given them."""
-        method = self._step.method
-        return spans(self.n_elements, size, method.together(self.shape) if method else 1)
 
     def blocks(self) -> Iterator[Inputs]:
         """The tensor in pieces that never differ between runs, for statistics."""
@@ -100,24 +89,15 @@ class DeviceTensor:
 
     def inputs(self, start: int, stop: int, statistics: Any = None) -> Inputs:
         """What the method is given for elements `start` to `stop`, in float32."""
-        if self._stop.is_set():
-            raise CancelledError
+        self._require_going()
         step = self._step
         views = [*step.models, *([step.base] if step.base is not None else [])]
         # the host's memory is written again only when its last contents have travelled
         self._lane.wait()
         values = [self._values(slot, view, start, stop) for slot, view in enumerate(views)]
         self._check(views, values)
-        return Inputs(
-            models=values[: len(step.models)],
-            base_or_none=values[-1] if step.base is not None else None,
-            weights=step.weights,
-            draws=Draws(step.keys, start, stop - start),
-            row_length=self.row_length,
-            shape=self.shape,
-            name=step.name,
-            statistics=statistics,
-        )
+        base = values[-1] if step.base is not None else None
+        return self._inputs(values[: len(step.models)], base, (start, stop), statistics)
 
     def _values(self, slot: int, view: View, start: int, stop: int) -> Tensor:
         """`[stop - start]` float32 on the device."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,12 +24,14 @@ class Parents:
         by_ref: every parent once.
         constituents: the recipe's models in the order in which they are computed.
         tied: whether the result ties its output embedding to its input embedding.
+        vocabulary: tokens and embedding rows of the result, and where each parent's rows lie.
     """
 
     recipe: Recipe
     by_ref: Mapping[str, Checkpoint]
     constituents: tuple[Constituent, ...]
     tied: bool
+    vocabulary: Vocabulary
 
     @property
     def base(self) -> Checkpoint | None:
@@ -50,12 +51,7 @@ class Parents:
     @property
     def in_order(self) -> list[Checkpoint]:
         """Every parent once, the reference first."""
-        return [self.reference, *(one for one in self.by_ref.values() if one is not self.reference)]
-
-    @functools.cached_property
-    def vocabulary(self) -> Vocabulary:
-        """Tokens and embedding rows of the result, and where each parent's rows lie."""
-        return vocabulary_of(self)
+        return _reference_first(self.recipe, self.by_ref)
 
     def constituent(self, ref: str) -> Constituent:
         """The recipe's entry for a model; the first one where it has several."""
@@ -81,12 +77,20 @@ def open_parents(recipe: Recipe, folders: Mapping[str, Path]) -> Iterator[Parent
             if ref not in folders:
                 raise RecipeError(f'The recipe\'s model "{ref}" has not been found.')
             by_ref[ref] = stack.enter_context(open_model(ref, folders, recipe_base=recipe.base))
+        tied = _agree_on_head(list(by_ref.values()))
         yield Parents(
             recipe=recipe,
             by_ref=by_ref,
             constituents=tuple(recipe.in_merge_order()),
-            tied=_agree_on_head(list(by_ref.values())),
+            tied=tied,
+            vocabulary=vocabulary_of(recipe, _reference_first(recipe, by_ref)),
         )
+
+
+def _reference_first(recipe: Recipe, by_ref: Mapping[str, Checkpoint]) -> list[Checkpoint]:
+    """Every parent once, the one that gives the config first."""
+    reference = by_ref[recipe.config_donor]
+    return [reference, *(one for one in by_ref.values() if one is not reference)]
 
 
 def _agree_on_head(parents: list[Checkpoint]) -> bool:

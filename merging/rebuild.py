@@ -6,7 +6,6 @@ Nothing is written: the sink holds what arrives against what lies in the folder.
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
@@ -16,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 from merging.checkpoint import Checkpoint
 from merging.errors import ModelError
 from merging.recipe import Recipe
+from merging.sinks import BytesSink
 from merging.stored import ITEM_BYTES
 from merging.wording import in_words
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from merging.program import Step
 
 Event = dict[str, Any]
@@ -29,7 +27,7 @@ RECIPE = "recipe.yaml"
 
 
 @dataclass
-class ComparingSink:
+class ComparingSink(BytesSink):
     """Compares chunks with the tensors of a folder.
 
     Attributes:
@@ -39,13 +37,6 @@ class ComparingSink:
 
     checkpoint: Checkpoint
     differing: dict[str, int] = field(default_factory=dict)
-    _local: threading.local = field(default_factory=threading.local)
-
-    def write(self, name: str, start: int, values: Tensor) -> None:
-        """Compare `values` `[n]`, in the output's dtype."""
-        import torch
-
-        self.write_bytes(name, start, values.cpu().contiguous().view(torch.uint8).numpy().data)
 
     def write_bytes(self, name: str, start: int, data: memoryview) -> None:
         """Compare elements as bytes."""

@@ -26,7 +26,21 @@ class Sink(Protocol):
         """The same for elements as bytes in memory, which the caller uses again afterwards."""
 
 
-class FolderSink:
+class BytesSink:
+    """A sink that takes bytes: tensors are handed over as those."""
+
+    def write(self, name: str, start: int, values: Tensor) -> None:
+        """Put `values` `[n]` at flat position `start` of tensor `name`, in the output's dtype."""
+        import torch
+
+        self.write_bytes(name, start, values.cpu().contiguous().view(torch.uint8).numpy().data)
+
+    def write_bytes(self, name: str, start: int, data: memoryview) -> None:
+        """The same for elements as bytes in memory, which the caller uses again afterwards."""
+        raise NotImplementedError
+
+
+class FolderSink(BytesSink):
     """Safetensors files of their final size, filled in place. Use as a context manager.
 
     The files are allocated when it is opened, so that a full disk is known before the work.
@@ -64,13 +78,6 @@ class FolderSink:
         _write_all(file, memoryview(shard.header), 0)
         for name, offset in shard.offsets.items():
             self._places[name] = (file, offset)
-
-    def write(self, name: str, start: int, values: Tensor) -> None:
-        """Put `values` `[n]` at flat position `start` of tensor `name`."""
-        import torch
-
-        data = values.cpu().contiguous().view(torch.uint8).numpy()
-        self.write_bytes(name, start, data.data)
 
     def write_bytes(self, name: str, start: int, data: memoryview) -> None:
         """Put elements as bytes at flat position `start` of tensor `name`."""

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from merging.checks import Check
-from merging.folder import text_config
+from merging.folder import json_or_nothing, text_config
 from merging.tokenizers.read import read_vocabulary
-from merging.tokenizers.special_tokens import KINDS, tokenizer_ids
+from merging.tokenizers.special_tokens import KINDS, ids_in, tokenizer_ids
 from merging.wording import in_words
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def checks(checkpoint: Checkpoint) -> Iterator[Check]:
         checkpoint: opened as it is, without a head added or taken away.
     """
     config = text_config(checkpoint.config)
-    generation = _json(checkpoint.folder / "generation_config.json")
+    generation = json_or_nothing(checkpoint.folder / "generation_config.json")
     yield _token_ids(checkpoint, config, generation)
     yield _end_of_text(checkpoint.folder, config, generation)
     yield _head(checkpoint)
@@ -40,9 +40,11 @@ def _token_ids(
     if checkpoint.head is None:
         return Check(title, "ok", "The embedding has no name known here: its rows are not checked.")
     rows = checkpoint.tensors[checkpoint.head[1]].shape[0]
-    ids = {f"{kind}_token_id of the config": _ids(config.get(f"{kind}_token_id")) for kind in KINDS}
+    ids = {
+        f"{kind}_token_id of the config": ids_in(config.get(f"{kind}_token_id")) for kind in KINDS
+    }
     ids |= {
-        f"{kind}_token_id of the generation config": _ids(generation.get(f"{kind}_token_id"))
+        f"{kind}_token_id of the generation config": ids_in(generation.get(f"{kind}_token_id"))
         for kind in KINDS
     }
     vocabulary = read_vocabulary(checkpoint.folder)
@@ -80,8 +82,8 @@ def _end_of_text(folder: Path, config: Mapping[str, Any], generation: Mapping[st
     title = "End of text"
     tokenizer = tokenizer_ids(folder).get("eos")
     said = {
-        "config.json": _ids(config.get("eos_token_id")),
-        "generation_config.json": _ids(generation.get("eos_token_id")),
+        "config.json": ids_in(config.get("eos_token_id")),
+        "generation_config.json": ids_in(generation.get("eos_token_id")),
         "the tokenizer": [] if tokenizer is None else [tokenizer],
     }
     known = {where: ids for where, ids in said.items() if ids}
@@ -150,16 +152,3 @@ def _same(checkpoint: Checkpoint, one: str, other: str) -> bool:
         if pieces[0] != pieces[1]:
             return False
     return True
-
-
-def _ids(value: Any) -> list[int]:
-    values = value if isinstance(value, list) else [value]
-    return [item for item in values if type(item) is int]
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return data if isinstance(data, dict) else {}

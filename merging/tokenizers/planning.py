@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from merging.checks import Check
@@ -17,18 +17,21 @@ from merging.wording import in_words
 
 if TYPE_CHECKING:
     from merging.checkpoint import Checkpoint
-    from merging.parents import Parents
+    from merging.recipe import Recipe
 
 
-def vocabulary_of(parents: Parents) -> Vocabulary:
-    """The vocabulary of a merge of opened parents, as their recipe wants it.
+def vocabulary_of(recipe: Recipe, parents: Sequence[Checkpoint]) -> Vocabulary:
+    """The vocabulary of a merge, as its recipe wants it.
+
+    Args:
+        recipe: of the merge.
+        parents: opened, the one that gives the config first.
 
     Raises:
         RecipeError: the recipe's `tokens` are of another form.
     """
-    recipe = parents.recipe
     return plan_vocabulary(
-        {one.label: one for one in parents.in_order},
+        {one.label: one for one in parents},
         recipe.tokenizer,
         read_wishes(recipe.tokens, recipe.references),
         recipe.pad_to_multiple_of,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from merging.folder import json_or_nothing
 from merging.tokenizers.read import read_vocabulary
 
 KINDS = ("bos", "eos", "pad")
@@ -37,9 +37,9 @@ def settle(
     from_tokenizer = tokenizer_ids(tokenizer_folder)
     for kind in KINDS:
         key = f"{kind}_token_id"
-        found = [*_ids(from_tokenizer.get(kind))]
+        found = [*ids_in(from_tokenizer.get(kind))]
         for one in says:
-            found += _ids(one.get(key))
+            found += ids_in(one.get(key))
         if kind == "eos":
             found += ends
         found = list(dict.fromkeys(found))
@@ -54,7 +54,7 @@ def translated(settings: Mapping[str, Any], translate: Translate) -> dict[str, A
     """Settings with every token id (`eos_token_id` ...) in other numbers; what has none is gone."""
     found = dict(settings)
     for key, value in settings.items():
-        if key.endswith("_token_id") and (ids := _ids(value)):
+        if key.endswith("_token_id") and (ids := ids_in(value)):
             there = [place for place in map(translate, ids) if place is not None]
             if not there:
                 del found[key]
@@ -65,16 +65,19 @@ def translated(settings: Mapping[str, Any], translate: Translate) -> dict[str, A
 
 def ends_of(folder: Path, *settings: Mapping[str, Any]) -> list[int]:
     """The ids that end a generation of a model, in its own numbers."""
-    found = _ids(tokenizer_ids(folder).get("eos"))
+    found = ids_in(tokenizer_ids(folder).get("eos"))
     for one in settings:
-        found += _ids(one.get("eos_token_id"))
+        found += ids_in(one.get("eos_token_id"))
     return list(dict.fromkeys(found))
 
 
 def tokenizer_ids(folder: Path) -> dict[str, int]:
     """The ids of a tokenizer's bos, eos and pad tokens, as far as its files say."""
     vocabulary = read_vocabulary(folder) or {}
-    names = {**_json(folder / "special_tokens_map.json"), **_json(folder / "tokenizer_config.json")}
+    names = {
+        **json_or_nothing(folder / "special_tokens_map.json"),
+        **json_or_nothing(folder / "tokenizer_config.json"),
+    }
     found = {}
     for kind in KINDS:
         token = names.get(f"{kind}_token")
@@ -85,15 +88,7 @@ def tokenizer_ids(folder: Path) -> dict[str, int]:
     return found
 
 
-def _ids(value: Any) -> list[int]:
+def ids_in(value: Any) -> list[int]:
     """One id or a list of them as a list; anything else as none."""
     values = value if isinstance(value, list) else [value]
     return [item for item in values if type(item) is int]
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return data if isinstance(data, dict) else {}
