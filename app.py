@@ -14,7 +14,8 @@ from typing import Any
 import anyio.to_thread
 import streamlit as st
 
-from jobs import registry, supervise
+from jobs.models import registry
+from jobs.running import supervise
 from pages.components import problems, warm
 
 ROOT = Path(__file__).resolve().parent

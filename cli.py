@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobs import suite_commands
-from jobs.terminal_exchange import scores
-from jobs.terminal_sandbox import sandbox
+from jobs.terminal import model_commands, suite_commands
+from jobs.terminal.exchange import scores
+from jobs.terminal.sandbox import sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,25 +35,25 @@ Json = Annotated[Path | None, typer.Option("--json", help="Also write JSON to th
 def quickstart(json: Json = None) -> None:
     """Merge finance + instruct - base, benchmark it and its parents, print the leaderboard."""
     from jobs import quickstart as example
-    from jobs import report, terminal
+    from jobs.terminal import report, show
 
-    terminal.check_json(json)
+    show.check_json(json)
     started = time.monotonic()
     group = example.submit()
-    rows = terminal.run_group(group, slots=2)
-    names = terminal.scored_models(rows)
+    rows = show.run_group(group, slots=2)
+    names = show.scored_models(rows)
     data = report.of_models(example.SUITE, names)
-    terminal.print_leaderboard(data)
+    show.print_leaderboard(data)
     gain = report.greatest_gain(data, next(iter(names)))
     if gain is not None:
         task, score, parent = gain
-        terminal.say(f"Greatest gain: {task}, {100 * score:.0f} % against {100 * parent:.0f} % "
+        show.say(f"Greatest gain: {task}, {100 * score:.0f} % against {100 * parent:.0f} % "
                      "for the best parent.")  # fmt: skip
-    terminal.write_json(json, data)
+    show.write_json(json, data)
     if all((row.result or {}).get("reused") for row in rows):
-        terminal.say("Everything was there already: the merge and its scores were used again.")
-    terminal.say(f"Done in {time.monotonic() - started:.0f} s.")
-    terminal.say("Next: `streamlit run app.py` to compare them, read the answers and chat.")
+        show.say("Everything was there already: the merge and its scores were used again.")
+    show.say(f"Done in {time.monotonic() - started:.0f} s.")
+    show.say("Next: `streamlit run app.py` to compare them, read the answers and chat.")
 
 
 @app.command()
@@ -73,7 +73,7 @@ def merge(
     ] = "5GB",
 ) -> None:
     """Merge by a recipe file into a new folder."""
-    from jobs import direct, terminal
+    from jobs.terminal import direct, show
 
     merging = direct.merge(
         str(recipe),
@@ -82,9 +82,9 @@ def merge(
         convert_pickle=convert_pickle,
         max_shard_size=max_shard_size,
     )
-    result = terminal.show_events(merging)
+    result = show.show_events(merging)
     name = f", registered as {result['name']}" if result.get("name") else ""
-    terminal.say(f"Merged into {out}{name} in {float(result.get('seconds', 0)):.1f} s.")
+    show.say(f"Merged into {out}{name} in {float(result.get('seconds', 0)):.1f} s.")
 
 
 @app.command()
@@ -100,12 +100,13 @@ def extract(
     device: Device = "auto",
 ) -> None:
     """Extract a LoRA of a rank from an expert and its base, as a PEFT adapter."""
-    from jobs import extracting, terminal
+    from jobs.models import extracting
+    from jobs.terminal import show
 
-    result = terminal.show_events(
+    result = show.show_events(
         extracting.extract(expert, base, out, rank=rank, others=others, dtype=dtype, device=device)
     )
-    terminal.say(f"Extracted into {out}, registered as {result['name']}: it holds "
+    show.say(f"Extracted into {out}, registered as {result['name']}: it holds "
                  f"{100 * float(result['captured']):.1f} % of the squared difference.")  # fmt: skip
 
 
@@ -115,7 +116,7 @@ def recipe(
     to: Annotated[str, typer.Option(help="crucible or mergekit.")] = "crucible",
 ) -> None:
     """Print a recipe file, of either tool, as the other tool's or in full."""
-    from jobs import rewrite
+    from jobs.terminal import rewrite
 
     print(rewrite.rewritten(str(file), to), end="")
 
@@ -148,9 +149,14 @@ def evaluate(
     json: Json = None,
 ) -> None:
     """Score models on a suite. A recipe file is merged in memory, nothing is written."""
-    from jobs import api, detectable, parts, registry, report, suite_refs, terminal, terminal_suites
+    from jobs.models import registry
+    from jobs.running import api
+    from jobs.scores import detectable, parts
+    from jobs.suites import refs as suite_refs
+    from jobs.terminal import report, show
+    from jobs.terminal import suites as terminal_suites
 
-    terminal.check_json(json)
+    show.check_json(json)
     wanted = parts.named(part, split_seed, split_share)
     if data_dir is not None:
         os.environ["CRUCIBLE_DATA_DIR"] = str(data_dir.resolve())
@@ -160,14 +166,14 @@ def evaluate(
     terminal_suites.tell_terms(asked)
     group = api.benchmark(models, asked, limit=limit, tasks=only, device=device, part=wanted)
     told = detectable.before(asked, limit, wanted, only)
-    terminal.say(" ".join(filter(None, [told.sentence, told.warning])))
-    rows = terminal.run_group(group)
-    data = report.of_models(asked, terminal.scored_models(rows), limit=limit, part=wanted)
-    terminal.print_leaderboard(data)
+    show.say(" ".join(filter(None, [told.sentence, told.warning])))
+    rows = show.run_group(group)
+    data = report.of_models(asked, show.scored_models(rows), limit=limit, part=wanted)
+    show.print_leaderboard(data)
     terminal_suites.print_groups(rows)
-    terminal.write_json(json, data)
-    terminal.tell_warnings(rows)
-    terminal.tell_task_errors(rows)
+    show.write_json(json, data)
+    show.tell_warnings(rows)
+    show.tell_task_errors(rows)
 
 
 @app.command()
@@ -198,49 +204,23 @@ def judge(
     json: Json = None,
 ) -> None:
     """Let a judge grade models' open answers, or compare them with another model's."""
-    from jobs import judging, registry, terminal, terminal_judge
+    from jobs.models import registry
+    from jobs.scores import judging
+    from jobs.terminal import judge as terminal_judge
+    from jobs.terminal import show
 
-    terminal.check_json(json)
+    show.check_json(json)
     registry.ensure_sandbox()
     who = terminal_judge.chosen(local, base_url, judge_model, key_variable, consent=consent)
     group = judging.ask(
         models, prompts, who, against=against, limit=limit, max_new_tokens=max_new_tokens,
         device=device,
     )  # fmt: skip
-    rows = terminal.run_group(group)
+    rows = show.run_group(group)
     found = terminal_judge.reports(rows)
     terminal_judge.print_reports(found)
-    terminal.write_json(json, terminal_judge.as_data(found))
-    terminal.tell_warnings(rows)
-
-
-@app.command()
-def check(
-    model: Annotated[str, typer.Argument(help="Registered name, folder or Hub id.")],
-    generation: Annotated[bool, typer.Option(help="Load it and let it say 32 tokens.")] = True,
-    device: Device = "auto",
-    json: Json = None,
-) -> None:
-    """Look at a model's health: its numbers, its files, whether it loads and talks."""
-    from jobs import health, registry, terminal, terminal_health
-
-    terminal.check_json(json)
-    registry.ensure_sandbox()
-    result = terminal.show_events(health.check(model, generate=generation, device=device))
-    terminal.write_json(json, result)
-    terminal_health.print_health(result)
-
-
-@app.command()
-def verify(
-    model: Annotated[str, typer.Argument(help="Registered name or folder of a merge.")],
-    device: Device = "auto",
-) -> None:
-    """Rebuild a merge by the recipe in its folder and compare every byte; nothing is written."""
-    from jobs import health, registry, terminal, terminal_health
-
-    registry.ensure_sandbox()
-    terminal_health.print_rebuilt(terminal.show_events(health.verify(model, device=device)))
+    show.write_json(json, terminal_judge.as_data(found))
+    show.tell_warnings(rows)
 
 
 @app.command()
@@ -249,62 +229,26 @@ def leaderboard(
     json: Json = None,
 ) -> None:
     """Print every model's scores on a suite, with the difference to its best parent."""
-    from jobs import report, terminal
+    from jobs.terminal import report, show
 
-    terminal.check_json(json)
+    show.check_json(json)
     data = report.leaderboard(suite)
-    terminal.print_leaderboard(data)
-    terminal.write_json(json, data)
-
-
-@app.command()
-def similarity(
-    models: Annotated[
-        list[str], typer.Argument(help="Two to eight registered names, folders or Hub ids.")
-    ],
-    base: Annotated[
-        str | None, typer.Option(help="What they were made from; compares task vectors too.")
-    ] = None,
-    json: Json = None,
-) -> None:
-    """Compare the weights of models without merging them: distances, cosines, sign conflicts."""
-    from jobs import registry, terminal, terminal_similarity
-    from jobs import similarity as comparisons
-
-    terminal.check_json(json)
-    registry.ensure_sandbox()
-    choice = comparisons.choose(models, base)
-    group = comparisons.ask(choice)
-    if group is not None:
-        terminal.run_group(group)
-    found = comparisons.needed(choice)
-    terminal_similarity.print_similarity(found)
-    terminal.write_json(json, found.data())
-
-
-@app.command()
-def models(json: Json = None) -> None:
-    """List the registered models."""
-    from db.queries import models as rows
-    from jobs import listing, registry, terminal
-
-    terminal.check_json(json)
-    registry.ensure_sandbox()
-    terminal.print_models(rows.models())
-    terminal.write_json(json, listing.models_data(rows.models()))
+    show.print_leaderboard(data)
+    show.write_json(json, data)
 
 
 @app.command()
 def methods(json: Json = None) -> None:
     """List the merge methods with their options."""
-    from jobs import listing, terminal
+    from jobs.terminal import listing, show
 
-    terminal.check_json(json)
+    show.check_json(json)
     data = listing.methods_data()
-    terminal.print_methods(data)
-    terminal.write_json(json, data)
+    show.print_methods(data)
+    show.write_json(json, data)
 
 
+model_commands.register(app)  # check, verify, similarity and models
 suite_commands.register(app)  # suites, tasks and data
 
 
@@ -312,26 +256,27 @@ suite_commands.register(app)  # suites, tasks and data
 def jobs(limit: Annotated[int, typer.Option(help="How many, newest first.")] = 20) -> None:
     """List the newest jobs: what waits, runs, is done or has failed."""
     from db.queries import jobs as rows
-    from jobs import terminal
+    from jobs.terminal import show
 
-    terminal.print_jobs(rows.recent(limit))
+    show.print_jobs(rows.recent(limit))
 
 
 @app.command()
 def cancel(job: int) -> None:
     """Cancel a waiting or running job by its number."""
-    from jobs import api, terminal
     from jobs.errors import JobError
+    from jobs.running import api
+    from jobs.terminal import show
 
     if not api.cancel(job):
         raise JobError(f"There is no waiting or running job {job}.")
-    terminal.say(f"Job {job} is being cancelled.")
+    show.say(f"Job {job} is being cancelled.")
 
 
 @app.command()
 def worker() -> None:
     """Run queued jobs until stopped (Ctrl+C puts what runs back into the queue)."""
-    from jobs.worker import Worker
+    from jobs.running.worker import Worker
 
     Worker().run()
 

@@ -20,7 +20,9 @@ os.environ["CRUCIBLE_HOME"] = tempfile.mkdtemp(prefix="crucible-benchmark-")
 os.environ["CRUCIBLE_JOB_KINDS"] = "count=tests.jobs.fake_kinds"
 
 from db.queries import jobs as job_rows  # noqa: E402
-from jobs import api, quickstart, registry, supervise  # noqa: E402
+from jobs import quickstart  # noqa: E402
+from jobs.models import registry  # noqa: E402
+from jobs.running import api, supervise  # noqa: E402
 
 
 def wait(condition: Callable[[], object]) -> None:

@@ -26,12 +26,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 
-from merging.layout import OutputTensor
 from merging.methods import get_method
 from merging.methods.draws import key_of
-from merging.program import Step
-from merging.recipe_checks import complete_options
+from merging.output.layout import OutputTensor
+from merging.recipes.checks import complete_options
 from merging.resident import Resident
+from merging.streaming.program import Step
 
 HIDDEN, MLP, KV, VOCABULARY = 4096, 14336, 1024, 128_256
 METHODS = ("task_arithmetic", "ties", "linear")

@@ -28,7 +28,7 @@ from merging.kernels import KERNELS
 from merging.kernels.chunks import Chunk
 from merging.kernels.convert import narrow, widen
 from merging.methods import METHODS
-from merging.recipe_checks import complete_options
+from merging.recipes.checks import complete_options
 
 CHUNK = 1 << 16
 ROW = 4096

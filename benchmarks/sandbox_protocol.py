@@ -74,7 +74,9 @@ def suite_of(family: Path, folder: Path) -> Any:
     """The sandbox suite over the tasks of `family`, through a suite file written to `folder`."""
     from evaluation.suites import load_suite
 
-    text = (PROJECT / "evaluation" / "suites" / "sandbox.yaml").read_text(encoding="utf-8")
+    text = (PROJECT / "evaluation" / "suites" / "shipped" / "sandbox.yaml").read_text(
+        encoding="utf-8"
+    )
     data = yaml.safe_load(text)
     data["include"] = str((family / "tasks").resolve())
     data["settings"]["chat_template"] = str((family / "chat_template.jinja").resolve())
@@ -100,7 +102,7 @@ def score(model_folder: Path, suite: Any) -> dict[str, dict[str, float]]:
 def merges(family: Path, work: Path) -> Iterator[tuple[str, Path]]:
     """Every merge of the protocol as a folder below `work`, which lives until the next one."""
     from merging.engine import merge_to_folder
-    from merging.recipe import Recipe
+    from merging.recipes.recipe import Recipe
 
     for name, method, experts, options in MERGES:
         models = [
@@ -200,7 +202,7 @@ def summary(results: list[dict[str, Any]]) -> str:
 
 def _gains(results: list[dict[str, Any]], families: str, rule: str) -> str:
     """Macro-Gain and Macro-OG over the tasks without chat, in points."""
-    from evaluation.gain import macro_gain, macro_outperform_gap
+    from evaluation.statistics.gain import macro_gain, macro_outperform_gap
 
     lines = ["**Macro-Gain / Macro-OG, tasks without chat**", "", f"| | {families} |", rule]
     for name, _, experts, _ in MERGES:

@@ -31,7 +31,7 @@ from lm_eval.models.huggingface import HFLM  # noqa: E402
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers  # noqa: E402
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast  # noqa: E402
 
-from evaluation.scorer import Scorer  # noqa: E402
+from evaluation.scoring.scorer import Scorer  # noqa: E402
 
 VOCABULARY = 32_000
 BATCH_SIZES = (1, 8, 32)

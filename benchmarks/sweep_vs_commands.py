@@ -124,7 +124,7 @@ def run_ours(folder: Path, measure: int, dtype: str) -> None:
     from evaluation.run import evaluate
     from evaluation.suites import load_suite
     from merging.in_memory import merge_into, merge_to_model
-    from merging.recipe import Recipe
+    from merging.recipes.recipe import Recipe
 
     torch.set_num_threads(os.cpu_count() or 1)
     suite = load_suite(folder / "suite.yaml")

@@ -36,7 +36,7 @@ def main() -> None:
     from chat.shelf import Shelf  # torch: after the inbox, so that a vanished parent is noticed
 
     with contextlib.suppress(ImportError):
-        import evaluation.loading  # noqa: F401  the rest of the slow imports
+        import evaluation.scoring.loading  # noqa: F401  the rest of the slow imports
 
     speaker = Speaker(out, inbox, Shelf(device=arguments.device))
     speaker.say({"event": "ready"})

@@ -57,7 +57,7 @@ class Shelf:
         release_memory()
 
     def _load(self, folder: str, label: str) -> tuple[Any, Any]:
-        from evaluation.loading import load_model  # here: it imports transformers
+        from evaluation.scoring.loading import load_model  # here: it imports transformers
 
         if not Path(folder).is_dir():
             raise ChatError(f"The folder of {label} is gone: {folder}. Add the model again.")

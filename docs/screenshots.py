@@ -84,7 +84,8 @@ def prepare(home: Path) -> str:
     """Merge and score the recipes unless it was done before; return the example's group."""
     os.environ["CRUCIBLE_HOME"] = str(home)
     sys.path.insert(0, str(PROJECT))
-    from jobs import api, similarity
+    from jobs.models import similarity
+    from jobs.running import api
 
     similarity.ask(similarity.choose([f"sandbox/{name}" for name in EXPERTS], "sandbox/base"))
     groups = [

@@ -12,8 +12,8 @@ import numpy as np
 
 from evaluation.answer_states import shares, state_of
 from evaluation.errors import TaskError
-from evaluation.statistics import standard_error
-from evaluation.tasks import Item
+from evaluation.harness.tasks import Item
+from evaluation.statistics.uncertainty import standard_error
 
 _BOOTSTRAP_DRAWS = 200
 _BOOTSTRAP_SECONDS = 2.0

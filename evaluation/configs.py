@@ -17,10 +17,10 @@ import yaml
 
 from evaluation.errors import SuiteError
 from evaluation.extraction.grade import EXTRACTION_VERSION
+from evaluation.harness.task_files import TaskFile, read_config
 from evaluation.holdout import Part
-from evaluation.prompt_versions import knows_versions, standard
+from evaluation.published.prompt_versions import knows_versions, standard
 from evaluation.suites import Settings, Suite
-from evaluation.task_files import TaskFile, read_config
 
 SCORER_VERSION = 1
 """Raised when the scorer gives other numbers for the same question."""

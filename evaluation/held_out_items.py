@@ -7,9 +7,9 @@ from typing import Any
 
 from evaluation import holdout
 from evaluation.errors import EvaluationError
+from evaluation.harness.task_files import TaskFile
+from evaluation.harness.tasks import load_task
 from evaluation.suites import Suite
-from evaluation.task_files import TaskFile
-from evaluation.tasks import load_task
 
 
 def kept(

@@ -12,11 +12,11 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from evaluation.configs import config_hash, task_configs
-from evaluation.data_folder import is_here
 from evaluation.errors import EvaluationError, SuiteError
-from evaluation.group_totals import group_totals
+from evaluation.harness.group_totals import group_totals
 from evaluation.holdout import Part
-from evaluation.loading import load_model, scoring_dtype
+from evaluation.published.folder import is_here
+from evaluation.scoring.loading import load_model, scoring_dtype
 from evaluation.suites import Suite, nearest
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _obtain(suite: Suite, names: Sequence[str]) -> Iterator[Event]:
     files = suite.task_files()
     absent = [files[name] for name in names if name in files and files[name].published]
     for file in [file for file in absent if not is_here(file.published)]:
-        from evaluation.tasks import obtain
+        from evaluation.harness.tasks import obtain
 
         yield {"kind": "stage", "stage": f"Getting {file.published}"}
         # What cannot be had is told by the task itself.

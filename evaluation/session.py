@@ -11,12 +11,12 @@ from evaluation import held_out_items
 from evaluation.answers import score_task
 from evaluation.errors import EvaluationError, TaskError
 from evaluation.extraction.reply import Reply
+from evaluation.harness.tasks import Item, build_items, count_items, load_task, quiet_harness
 from evaluation.holdout import Part
-from evaluation.origin import origin
-from evaluation.scorer import Scorer
+from evaluation.published.origin import origin
+from evaluation.scoring.scorer import Scorer
+from evaluation.scoring.thinking import opened_by, strip
 from evaluation.suites import Suite
-from evaluation.tasks import Item, build_items, count_items, load_task, quiet_harness
-from evaluation.thinking import opened_by, strip
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

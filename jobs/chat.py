@@ -22,7 +22,7 @@ from chat.errors import ChatError
 from chat.protocol import Message, Settings, Turn, decode, encode
 from db import settings as places
 from db.queries import models as model_rows
-from jobs import adapters
+from jobs.models import adapters
 
 __all__ = ["ChatError", "ChatSession", "Message", "Settings", "Turn", "folder_of"]
 
@@ -241,7 +241,7 @@ def folder_of(name: str) -> str:
     Raises:
         ChatError: no such model, or one whose files are not on this disk yet.
     """
-    from merging.sources import resolve  # here: it imports the Hub's client
+    from merging.checkpoints.sources import resolve  # here: it imports the Hub's client
 
     sources = model_rows.names()
     if name not in sources:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from jobs import api, registry
 from jobs.errors import JobError
+from jobs.models import registry
+from jobs.running import api
 
 SUITE = "sandbox"
 RECIPE = """\

@@ -11,21 +11,21 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from merging.card import model_card, shown
-from merging.compatibility import check_parents
-from merging.devices import choose_devices
+from merging.checkpoints.fingerprints import fingerprint_of
+from merging.checkpoints.parents import Parents, open_parents
+from merging.checkpoints.watch import Watch
 from merging.errors import ModelError
-from merging.fingerprints import fingerprint_of
-from merging.finish import write_companions
 from merging.health.examine import of_merge
 from merging.health.tally import Tally
-from merging.parents import Parents, open_parents
-from merging.partial import partial_folder, refuse_existing
-from merging.program import Step, program
-from merging.recipe import Recipe
-from merging.sinks import FolderSink
-from merging.stream import Event, merge_tensors
-from merging.watch import Watch
+from merging.output.card import model_card, shown
+from merging.output.finish import write_companions
+from merging.output.partial import partial_folder, refuse_existing
+from merging.planning.compatibility import check_parents
+from merging.recipes.recipe import Recipe
+from merging.streaming.devices import choose_devices
+from merging.streaming.program import Step, program
+from merging.streaming.sinks import FolderSink
+from merging.streaming.stream import Event, merge_tensors
 
 MAX_SHARD_BYTES = 5_000_000_000
 

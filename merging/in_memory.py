@@ -10,17 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from merging.devices import choose_devices
+from merging.checkpoints.parents import Parents, open_parents
+from merging.checkpoints.stored import STORED_NAMES, torch_dtype
 from merging.engine import count_parameters, pin, require_fit
 from merging.errors import ModelError
-from merging.finish import write_companions
-from merging.layout import OutputTensor
-from merging.parents import Parents, open_parents
-from merging.program import Step, program
-from merging.recipe import Recipe
-from merging.sinks import TensorSink
-from merging.stored import STORED_NAMES, torch_dtype
-from merging.stream import Event, merge_tensors
+from merging.output.finish import write_companions
+from merging.output.layout import OutputTensor
+from merging.recipes.recipe import Recipe
+from merging.streaming.devices import choose_devices
+from merging.streaming.program import Step, program
+from merging.streaming.sinks import TensorSink
+from merging.streaming.stream import Event, merge_tensors
 from merging.wording import in_words
 
 if TYPE_CHECKING:

@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from merging.checkpoint import Checkpoint
+from merging.checkpoints.checkpoint import Checkpoint
+from merging.checkpoints.stored import ITEM_BYTES
 from merging.errors import ModelError
-from merging.recipe import Recipe
-from merging.sinks import BytesSink
-from merging.stored import ITEM_BYTES
+from merging.recipes.recipe import Recipe
+from merging.streaming.sinks import BytesSink
 from merging.wording import in_words
 
 if TYPE_CHECKING:
-    from merging.program import Step
+    from merging.streaming.program import Step
 
 Event = dict[str, Any]
 RECIPE = "recipe.yaml"
@@ -95,12 +95,12 @@ def rebuild(
     Raises:
         ModelError: no recipe, parents that are missing or changed, a folder that cannot be read.
     """
-    from merging.devices import choose_devices
+    from merging.checkpoints.parents import open_parents
+    from merging.checkpoints.watch import Watch
     from merging.engine import pin
-    from merging.parents import open_parents
-    from merging.program import program
-    from merging.stream import merge_tensors
-    from merging.watch import Watch
+    from merging.streaming.devices import choose_devices
+    from merging.streaming.program import program
+    from merging.streaming.stream import merge_tensors
 
     folder, began = Path(folder), time.monotonic()
     recipe = read_recipe(folder)

@@ -1,6 +1,6 @@
 """Merging again and again from parents that stay on a device: what a slider under a chat asks for.
 
-The stream (`merging.on_device`) is bound by reading and copying. Here every parent lies on the
+The stream (`streaming.on_device`) is bound by reading and copying. Here every parent lies on the
 device as it is stored, statistics (TIES' thresholds, say) are kept until an option changes that
 they depend on, and where torch can compile, a tensor is widened, merged and narrowed by one fused
 kernel, so that the weights go through the chip once. Fused kernels may differ from the stream in
@@ -14,17 +14,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from merging.layout import OutputTensor
+from merging.checkpoints.stored import torch_dtype
 from merging.methods.draws import Draws
 from merging.methods.inputs import Inputs, spans
-from merging.stored import torch_dtype
+from merging.output.layout import OutputTensor
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from merging.checkpoints.views import View
     from merging.methods import Method
-    from merging.program import Step
-    from merging.views import View
+    from merging.streaming.program import Step
 
 # without fused kernels: elements at a time, so that what is computed in between stays small
 PIECE_ELEMENTS = 1 << 24
@@ -303,7 +303,7 @@ def _load(view: View, device: Any) -> Tensor:
 
     import torch
 
-    from merging.on_cpu import not_finite
+    from merging.streaming.on_cpu import not_finite
 
     n = math.prod(view.shape)
     values = torch.empty(

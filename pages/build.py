@@ -6,22 +6,16 @@ import streamlit as st
 
 from db.queries import jobs as job_rows
 from db.queries import models as model_rows
-from jobs import api, names, registry
-from jobs.parts import Part
+from jobs.models import names, registry
+from jobs.running import api
+from jobs.scores.parts import Part
 from merging.errors import HubError, RecipeError
-from merging.recipe import Recipe
-from pages.components import (
-    add_model,
-    fit,
-    gallery,
-    links,
-    problems,
-    recipe_form,
-    recipe_yaml,
-    scores_planned,
-    suite_picker,
-)
-from pages.components.draft import Draft
+from merging.recipes.recipe import Recipe
+from pages.components import add_model, gallery, links, problems
+from pages.components.build import fit, recipe_form, recipe_yaml
+from pages.components.build.draft import Draft
+from pages.components.scores import planned as scores_planned
+from pages.components.suites import picker as suite_picker
 
 NAME = f"{recipe_form.PREFIX}name"
 

@@ -5,20 +5,17 @@ from __future__ import annotations
 import streamlit as st
 
 from db.queries.board import Board, Row
-from pages.components import (
-    example,
-    links,
-    scores_choice,
-    scores_cost,
-    scores_differences,
-    scores_gains,
-    scores_picks,
-    scores_recipes,
-    scores_sheet,
-    scores_suites,
-)
+from pages.components import example, links
 from pages.components.problems import as_text
-from pages.components.scores_picks import Comparison
+from pages.components.scores import choice as scores_choice
+from pages.components.scores import cost as scores_cost
+from pages.components.scores import differences as scores_differences
+from pages.components.scores import gains as scores_gains
+from pages.components.scores import picks as scores_picks
+from pages.components.scores import recipes as scores_recipes
+from pages.components.scores import sheet as scores_sheet
+from pages.components.scores import suites as scores_suites
+from pages.components.scores.picks import Comparison
 
 TABS = {
     "Scores": scores_differences.draw,

@@ -7,7 +7,8 @@ import streamlit as st
 from db.queries import models as model_rows
 from db.queries.board import Board
 from db.queries.models import ModelRow
-from pages.components import example, gallery, links, problems, score_card, words
+from pages.components import example, gallery, links, problems, words
+from pages.components.scores import card as score_card
 
 RECENT = 6
 

@@ -7,16 +7,11 @@ import streamlit as st
 from db.queries import jobs as job_rows
 from db.queries import models as model_rows
 from db.queries.jobs import JobRow
-from jobs import api
-from pages.components import (
-    job_view,
-    links,
-    problems,
-    score_card,
-    signatures_card,
-    verify_result,
-    words,
-)
+from jobs.running import api
+from pages.components import job_view, links, problems, words
+from pages.components.models import verify_result
+from pages.components.scores import card as score_card
+from pages.components.scores import signatures_card
 
 POLL_SECONDS = 1.0
 LOG_LINES = 200

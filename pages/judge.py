@@ -5,7 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from db.queries import judging as rows
-from pages.components import judge_form, judge_results
+from pages.components.judge import form as judge_form
+from pages.components.judge import results as judge_results
 
 
 def page() -> None:

@@ -9,20 +9,16 @@ import pandas as pd
 import streamlit as st
 
 from db.queries.board import Board, Row
-from jobs import comparison
-from pages.components import (
-    example,
-    links,
-    scores_choice,
-    scores_exchange,
-    scores_filters,
-    scores_plots,
-    scores_suites,
-    scores_table,
-    words,
-)
-from pages.components.scores_filters import Filters
-from pages.components.scores_table import Line
+from jobs.scores import comparison
+from pages.components import example, links, words
+from pages.components.scores import choice as scores_choice
+from pages.components.scores import exchange as scores_exchange
+from pages.components.scores import filters as scores_filters
+from pages.components.scores import plots as scores_plots
+from pages.components.scores import suites as scores_suites
+from pages.components.scores import table as scores_table
+from pages.components.scores.filters import Filters
+from pages.components.scores.table import Line
 
 BEST_PARENT = "each merge's best parent"
 MOST_COMPARED = 6

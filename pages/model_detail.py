@@ -10,19 +10,15 @@ from db.queries import leaderboard
 from db.queries import models as model_rows
 from db.queries.board import Board, Row
 from db.queries.models import ModelRow
-from jobs import api, registry, weights
-from merging.recipe import Recipe
-from pages.components import (
-    extract_lora,
-    health_card,
-    links,
-    mergekit_download,
-    problems,
-    scores_planned,
-    signatures_card,
-    suite_picker,
-    words,
-)
+from jobs.models import registry, weights
+from jobs.running import api
+from merging.recipes.recipe import Recipe
+from pages.components import links, problems, words
+from pages.components.build import mergekit_download
+from pages.components.models import extract_lora, health_card
+from pages.components.scores import planned as scores_planned
+from pages.components.scores import signatures_card
+from pages.components.suites import picker as suite_picker
 
 CARD_BYTES = 200_000
 

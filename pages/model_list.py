@@ -8,8 +8,9 @@ import streamlit as st
 
 from db.queries import models as model_rows
 from db.queries.models import ModelRow
-from jobs import registry
-from pages.components import add_model, links, problems, similarity_view, words
+from jobs.models import registry
+from pages.components import add_model, links, problems, words
+from pages.components.models import similarity_view
 
 ROLES = ("base", "expert", "instruct", "merge")
 CLICKED = "model_action"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components import suite_data, suite_maker
+from pages.components.suites import data as suite_data
+from pages.components.suites import maker as suite_maker
 
 TABS = ("Suites", "Make a suite", "Data folder")
 

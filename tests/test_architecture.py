@@ -10,10 +10,11 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PARTS = ("pages", "jobs", "studies", "chat", "training", "merging", "evaluation", "db")
 ALLOWED = {
-    "pages": {"pages", "jobs", "db.queries", "db.settings", "merging.methods", "merging.recipe",
-              "merging.tokenizers.templates", "merging.schedules", "merging.slices",
+    "pages": {"pages", "jobs", "db.queries", "db.settings", "merging.methods",
+              "merging.recipes.recipe",
+              "merging.tokenizers.templates", "merging.recipes.schedules", "merging.recipes.slices",
               "merging.errors", "evaluation.suites", "evaluation.errors"},
-    "cli": {"jobs", "db.queries", "db.settings", "merging.methods", "merging.recipe",
+    "cli": {"jobs", "db.queries", "db.settings", "merging.methods", "merging.recipes.recipe",
             "merging.errors", "evaluation.suites", "evaluation.errors"},
     "app": {"jobs", "pages", "db.settings"},
     "jobs": {"jobs", "db", "studies", "chat", "training", "merging", "evaluation"},

@@ -196,12 +196,12 @@ def test_public_files_in_a_folder_of_ones_own(shared: Path, tmp_path: Path) -> N
 
 
 def test_warnings_of_an_evaluation_are_told(capsys: pytest.CaptureFixture[str]) -> None:
-    from jobs import terminal
+    from jobs.terminal import show
 
     noted = {"model": "m", "warnings": ["t: of 4 replies 1 give no answer."]}
     rows: Any = [SimpleNamespace(title="Score m", result=noted),
                  SimpleNamespace(title="Score n", result=None)]  # fmt: skip
-    terminal.tell_warnings(rows)
+    show.tell_warnings(rows)
     assert capsys.readouterr().out == "m: t: of 4 replies 1 give no answer.\n"
 
 
@@ -304,9 +304,9 @@ def test_a_home_in_the_way_is_a_failure(tmp_path: Path) -> None:
 
 def test_an_unforeseen_error_is_told_with_its_log(tmp_path: Path) -> None:
     code = (
-        "import cli, jobs.registry\n"
+        "import cli, jobs.models.registry\n"
         "def broken(): raise ZeroDivisionError('by accident')\n"
-        "jobs.registry.ensure_sandbox = broken\n"
+        "jobs.models.registry.ensure_sandbox = broken\n"
         "raise SystemExit(cli.main(['models']))"
     )
     environment = {**os.environ, "CRUCIBLE_HOME": str(tmp_path)}

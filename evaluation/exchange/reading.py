@@ -17,7 +17,7 @@ from typing import Any
 
 from evaluation.exchange.given import ExchangeError, Given, task_of
 from evaluation.exchange.samples import read_samples
-from evaluation.statistics import standard_error
+from evaluation.statistics.uncertainty import standard_error
 
 FINANCE = re.compile(r"^(chabsa|cma_basics|cpa_audit|fp2|security_sales_1)(-\d.*)?$")
 _NOT_METRICS = {"alias", "name", "sample_len", "sample_count", "samples"}

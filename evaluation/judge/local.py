@@ -33,7 +33,7 @@ class LocalJudge:
     """
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-        from evaluation.scorer import Scorer
+        from evaluation.scoring.scorer import Scorer
 
         self._scorer = Scorer(model, tokenizer)
         self._chats = bool(getattr(tokenizer, "chat_template", None))

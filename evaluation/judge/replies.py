@@ -66,7 +66,7 @@ def generate(
     Raises:
         EvaluationFailure: NaN, not enough memory, or a template that cannot render a conversation.
     """
-    from evaluation.scorer import Scorer
+    from evaluation.scoring.scorer import Scorer
 
     said: Replies = dict(known or {})
     warnings: list[str] = []

@@ -25,8 +25,8 @@ from typing import Any
 
 import yaml
 
-from evaluation.data_folder import data_folder
 from evaluation.judge.errors import JudgeError
+from evaluation.published.folder import data_folder
 
 PROMPTS = Path(__file__).resolve().parent / "prompts"
 ALLOWED, FORBIDDEN = "allowed", "forbidden"

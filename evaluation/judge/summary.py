@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evaluation.statistics import standard_error, wilson
+from evaluation.statistics.uncertainty import standard_error, wilson
 
 Item = Mapping[str, Any]
 _SCORED = ("ok", "empty")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from evaluation.signatures.kinds import KINDS, LEAST_ITEMS
 from evaluation.signatures.look import Counts
-from evaluation.statistics import Interval, mcnemar, wilson
+from evaluation.statistics.uncertainty import Interval, mcnemar, wilson
 
 Tasks = Mapping[str, Counts]  # task -> what was found in its evaluation
 

@@ -18,7 +18,7 @@ def run(spec: dict[str, Any]) -> Iterator[Event]:
     Raises:
         JobError: the cache cannot be written.
     """
-    from evaluation.catalogue import build
+    from evaluation.harness.catalogue import build
 
     try:
         yield from build()

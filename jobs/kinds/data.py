@@ -24,10 +24,10 @@ def run(spec: dict[str, Any]) -> Iterator[Event]:
     """
     import os
 
-    from evaluation.data_folder import DATA_DIR, is_here
     from evaluation.errors import EvaluationError
+    from evaluation.harness.tasks import obtain
+    from evaluation.published.folder import DATA_DIR, is_here
     from evaluation.suites import load_suite
-    from evaluation.tasks import obtain
 
     if spec.get("data_dir"):
         os.environ[DATA_DIR] = spec["data_dir"]

@@ -6,12 +6,12 @@ import os
 from collections.abc import Generator, Iterator
 from typing import Any
 
-from jobs.describe import describe
 from jobs.errors import JobError
 from jobs.kinds import Event
 from jobs.kinds.parents import find, locate
 from jobs.kinds.threads import use_threads
 from jobs.kinds.unscored import done, part_of
+from jobs.models.describe import describe
 
 
 def run(spec: dict[str, Any]) -> Iterator[Event]:
@@ -26,7 +26,7 @@ def run(spec: dict[str, Any]) -> Iterator[Event]:
     Yields:
         A "model" event (which content is scored), then the scorer's own events.
     """
-    from evaluation.data_folder import DATA_DIR
+    from evaluation.published.folder import DATA_DIR
     from evaluation.run import evaluate
     from evaluation.suites import load_suite
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jobs.describe import describe
 from jobs.kinds import Event
 from jobs.kinds.parents import find
 from jobs.kinds.threads import use_threads
+from jobs.models.describe import describe
 
 
 def run(spec: dict[str, Any]) -> Iterator[Event]:
@@ -25,7 +25,7 @@ def run(spec: dict[str, Any]) -> Iterator[Event]:
     Raises:
         RecipeError, ModelError, HubError, MergeFailure: in one sentence.
     """
-    from merging.checkpoint import Checkpoint
+    from merging.checkpoints.checkpoint import Checkpoint
     from merging.extract import extract_to_folder
 
     folders: dict[str, Path] = {}

@@ -63,7 +63,7 @@ def keep(health: Any, place: Path, folder: Path) -> None:
 
     A folder that cannot be written to keeps what it had: the report is shown all the same.
     """
-    from merging.card import with_health
+    from merging.output.card import with_health
 
     with contextlib.suppress(OSError):
         place.mkdir(parents=True, exist_ok=True)
@@ -79,10 +79,10 @@ def _reference(spec: Mapping[str, Any]) -> Any:
     """The base of a merge, or its first parent, when it is on this disk; else nothing."""
     if not spec.get("recipe"):
         return contextlib.nullcontext(None)
-    from merging.card import shown
-    from merging.checkpoint import Checkpoint
-    from merging.recipe import Recipe
-    from merging.sources import resolve
+    from merging.checkpoints.checkpoint import Checkpoint
+    from merging.checkpoints.sources import resolve
+    from merging.output.card import shown
+    from merging.recipes.recipe import Recipe
 
     recipe = Recipe.from_yaml(spec["recipe"])
     ref = recipe.base or recipe.in_merge_order()[0].model

@@ -6,10 +6,10 @@ import gc
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
-from jobs.describe import describe
 from jobs.kinds import Event
 from jobs.kinds.parents import find, locate
 from jobs.kinds.threads import use_threads
+from jobs.models.describe import describe
 
 Texts = dict[tuple[str, int], str]
 
@@ -19,7 +19,7 @@ def run(spec: dict[str, Any]) -> Iterator[Event]:
 
     Args:
         spec: `set`, `limit`, `max_new_tokens`, `device`, `judge` (how it is reached), `subjects`
-            (one model, or two to compare, as `jobs.prepare.subject` gives them, each with its
+            (one model, or two to compare, as `prepare.subject` gives them, each with its
             `replies` from before), `known` (the judge's answers from before).
 
     Yields:

@@ -7,10 +7,10 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-from jobs.describe import describe, signature
 from jobs.kinds import Event
 from jobs.kinds.parents import locate
 from jobs.kinds.threads import threads_for
+from jobs.models.describe import describe, signature
 
 
 def run(spec: dict[str, Any]) -> Iterator[Event]:
@@ -100,7 +100,7 @@ def _is_there(before: dict[str, str]) -> bool:
 def _made_by(folder: Path) -> str | None:
     """Hash of the recipe that a finished merge's folder was made by."""
     from merging.errors import RecipeError
-    from merging.recipe import Recipe
+    from merging.recipes.recipe import Recipe
 
     try:
         return Recipe.from_yaml((folder / "recipe.yaml").read_text(encoding="utf-8")).hash

@@ -6,11 +6,11 @@ from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.describe import describe
 from jobs.kinds import Event
+from jobs.models.describe import describe
 
 if TYPE_CHECKING:
-    from merging.recipe import Recipe
+    from merging.recipes.recipe import Recipe
 
 
 def locate(spec: Mapping[str, Any]) -> Generator[Event, None, tuple[Recipe, dict[str, Path]]]:
@@ -23,9 +23,9 @@ def locate(spec: Mapping[str, Any]) -> Generator[Event, None, tuple[Recipe, dict
     Raises:
         ModelError, HubError: a parent that cannot be had.
     """
-    from merging.fingerprints import fingerprint_of
+    from merging.checkpoints.fingerprints import fingerprint_of
     from merging.formats.bases import open_model
-    from merging.recipe import Recipe
+    from merging.recipes.recipe import Recipe
 
     recipe = Recipe.from_yaml(spec["recipe"])
     revisions = {one.model: one.revision for one in recipe.models}
@@ -74,8 +74,8 @@ def _add_bases(
 
 def find(source: str, revision: str | None) -> Generator[Event, None, Path]:
     """A model's folder; a Hub id is downloaded when it is not in the local cache."""
+    from merging.checkpoints.sources import resolve
     from merging.errors import HubError
-    from merging.sources import resolve
 
     if Path(source).is_absolute():
         return resolve(source, {})

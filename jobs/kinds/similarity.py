@@ -26,7 +26,7 @@ def run(spec: dict[str, Any]) -> Iterator[Event]:
     Raises:
         ModelError, HubError: models that cannot be compared or had.
     """
-    from jobs.similarity import file_name, identity
+    from jobs.models.similarity import file_name, identity
     from merging.formats.bases import open_model
     from merging.similarity.scan import scan
 
@@ -79,7 +79,7 @@ def _bases(
     Raises:
         ModelError, HubError: no base at all.
     """
-    from jobs.similarity import bases_wanted
+    from jobs.models.similarity import bases_wanted
     from merging.errors import MergingError
 
     found = {}

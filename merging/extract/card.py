@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from merging.card import HUB_ID, shown
-from merging.checkpoint import Checkpoint
+from merging.checkpoints.checkpoint import Checkpoint
 from merging.extract.layout import AdapterLayout, module_of
+from merging.output.card import HUB_ID, shown
 
 
 def adapter_card(

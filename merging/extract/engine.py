@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from merging.checkpoint import Checkpoint
-from merging.compatibility import check_parents
+from merging.checkpoints.checkpoint import Checkpoint
+from merging.checkpoints.folder import SINGLE
+from merging.checkpoints.stored import STORED_NAMES, torch_dtype
 from merging.errors import ModelError, RecipeError
 from merging.extract.card import adapter_card
 from merging.extract.layout import (
@@ -21,12 +22,11 @@ from merging.extract.layout import (
     lay_out_adapter,
     names_of,
 )
-from merging.folder import SINGLE
 from merging.formats.adapter_config import CONFIG
 from merging.formats.lora import WEIGHTS
-from merging.partial import partial_folder, refuse_existing
-from merging.sinks import FolderSink
-from merging.stored import STORED_NAMES, torch_dtype
+from merging.output.partial import partial_folder, refuse_existing
+from merging.planning.compatibility import check_parents
+from merging.streaming.sinks import FolderSink
 from merging.wording import in_words
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from merging.checkpoint import Checkpoint
-from merging.layout import OutputTensor
+from merging.checkpoints.checkpoint import Checkpoint
+from merging.output.layout import OutputTensor
 
 Others = Literal["leave", "whole"]
 PREFIX = "base_model.model."

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from merging.checkpoints.folder import INDEX, SINGLE, read_json
 from merging.errors import ModelError
-from merging.folder import INDEX, SINGLE, read_json
 
 CONFIG = "adapter_config.json"
 # options by which an adapter stands for more, or something else, than base + scaling B A

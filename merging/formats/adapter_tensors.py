@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from merging.checkpoints.header import TensorInfo
 from merging.errors import ModelError
 from merging.formats.adapter_config import AdapterConfig
-from merging.header import TensorInfo
 from merging.wording import in_words
 
 PREFIX = "base_model.model."

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from merging.checkpoint import Checkpoint
+from merging.checkpoints.checkpoint import Checkpoint
+from merging.checkpoints.folder import text_config
+from merging.checkpoints.header import NOWHERE, TensorInfo
+from merging.checkpoints.stored import STORED_NAMES
 from merging.errors import ModelError
-from merging.folder import text_config
-from merging.header import NOWHERE, TensorInfo
-from merging.stored import STORED_NAMES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from merging.checkpoint import Checkpoint
+from merging.checkpoints.checkpoint import Checkpoint
+from merging.checkpoints.folder import read_json
+from merging.checkpoints.header import NOWHERE, TensorInfo, read_header
 from merging.errors import ModelError
-from merging.folder import read_json
 from merging.formats.adapter_config import CONFIG, AdapterConfig, read_adapter_config
 from merging.formats.adapter_tensors import Pair, sort_out
-from merging.header import NOWHERE, TensorInfo, read_header
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

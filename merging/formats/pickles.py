@@ -12,14 +12,14 @@ from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from merging.checkpoint import HEADS, natural
+from merging.checkpoints.checkpoint import HEADS, natural
+from merging.checkpoints.folder import SINGLE, read_json, text_config
+from merging.checkpoints.stored import STORED_NAMES
 from merging.errors import ModelError
-from merging.folder import SINGLE, read_json, text_config
 from merging.formats.adapter_config import CONFIG as ADAPTER_CONFIG
-from merging.layout import OutputTensor
-from merging.partial import partial_folder
-from merging.sinks import FolderSink
-from merging.stored import STORED_NAMES
+from merging.output.layout import OutputTensor
+from merging.output.partial import partial_folder
+from merging.streaming.sinks import FolderSink
 
 if TYPE_CHECKING:
     from torch import Tensor

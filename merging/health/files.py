@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from merging.checks import Check
-from merging.folder import json_or_nothing, text_config
+from merging.checkpoints.folder import json_or_nothing, text_config
+from merging.planning.checks import Check
 from merging.tokenizers.read import read_vocabulary
 from merging.tokenizers.special_tokens import KINDS, ids_in, tokenizer_ids
 from merging.wording import in_words
 
 if TYPE_CHECKING:
-    from merging.checkpoint import Checkpoint
+    from merging.checkpoints.checkpoint import Checkpoint
 
 PIECE = 1 << 20
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from merging.checks import Check
+from merging.planning.checks import Check
 from merging.wording import in_words, quoted, size
 
 NEW_TOKENS = 32
@@ -81,7 +81,7 @@ def _place(folder: Path, device: str) -> tuple[str, str]:
     import psutil
     import torch
 
-    from merging.devices import choose_devices
+    from merging.streaming.devices import choose_devices
 
     chosen = choose_devices(device)[0]
     n_bytes = sum(file.stat().st_size for file in folder.glob("*.safetensors"))

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from merging.checks import Check
 from merging.health.tally import Numbers
+from merging.planning.checks import Check
 
 FILE = "health.json"
 VERSION = 1

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from merging.program import Step
+    from merging.streaming.program import Step
 
 
 @dataclass

@@ -7,8 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from merging.checks import Check
 from merging.errors import ModelError
+from merging.planning.checks import Check
 from merging.tokenizers.chat import read_templates
 
 TITLE = "Chat template"

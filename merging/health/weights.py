@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from merging.checks import Check
+from merging.checkpoints.stored import ITEM_BYTES
 from merging.health.tally import Numbers
-from merging.stored import ITEM_BYTES
+from merging.planning.checks import Check
 from merging.wording import in_words
 
 if TYPE_CHECKING:
-    from merging.checkpoint import Checkpoint
+    from merging.checkpoints.checkpoint import Checkpoint
 
 # a norm beyond these, relative to the reference's, is not what merging fine-tunes gives
 USUAL = (0.5, 2.0)

@@ -11,8 +11,8 @@ from merging.mergekit.forms import FORMS, NOT_HERE, Form
 from merging.mergekit.references import Reference, read_reference
 from merging.mergekit.refusals import cannot
 from merging.mergekit.settings import Settings, read
-from merging.recipe_errors import shown
-from merging.slices import MOST_LAYERS
+from merging.recipes.errors import shown
+from merging.recipes.slices import MOST_LAYERS
 from merging.wording import in_words, unknown
 
 KEYS = (

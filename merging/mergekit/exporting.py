@@ -14,12 +14,12 @@ from merging.mergekit.references import write_reference
 from merging.mergekit.refusals import cannot_say
 from merging.mergekit.settings import together
 from merging.mergekit.vocabulary import write_vocabulary
-from merging.recipe_text import write_yaml
+from merging.recipes.text import write_yaml
 from merging.wording import in_words
 
 if TYPE_CHECKING:
-    from merging.recipe import Constituent, Recipe
-    from merging.slices import Slice, SliceSource
+    from merging.recipes.recipe import Constituent, Recipe
+    from merging.recipes.slices import Slice, SliceSource
 
 
 def export(recipe: Recipe, names: Mapping[str, str] | None = None) -> str:

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from merging import schedules
 from merging.errors import RecipeError
 from merging.mergekit.forms import Form
 from merging.mergekit.refusals import cannot_say
 from merging.mergekit.resolving import side_by_side
 from merging.mergekit.settings import together
+from merging.recipes import schedules
 
 if TYPE_CHECKING:
-    from merging.recipe import Recipe
+    from merging.recipes.recipe import Recipe
 
 WHY = {
     "election_weights": "its weights vote, which is the same only where all models have one weight",

@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from merging import schedules
 from merging.mergekit.forms import Form, Parameter
 from merging.mergekit.refusals import cannot_say
 from merging.mergekit.settings import changed, is_complete, together
+from merging.recipes import schedules
 
-# parts of names that the group of embeddings consists of, see `merging.schedules`
+# parts of names that the group of embeddings consists of, see `merging.recipes.schedules`
 EMBEDDINGS = (
     "embed_tokens.",
     "wte.",

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from merging.errors import RecipeError
 from merging.mergekit.refusals import cannot
-from merging.recipe_errors import shown
+from merging.recipes.errors import shown
 from merging.wording import unknown
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from merging import schedules
 from merging.errors import RecipeError
 from merging.mergekit.document import Document, Part, Source
 from merging.mergekit.forms import Form
 from merging.mergekit.refusals import cannot
 from merging.mergekit.settings import changed, conditions_of, is_complete, together
+from merging.recipes import schedules
 
 # stands beside the options, though it is none
 WEIGHT = "weight"

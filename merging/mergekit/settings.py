@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from merging import schedules
 from merging.errors import RecipeError
 from merging.mergekit.forms import Form, Parameter
 from merging.mergekit.refusals import cannot
-from merging.recipe_errors import shown
+from merging.recipes import schedules
+from merging.recipes.errors import shown
 from merging.wording import unknown
 
 Settings = Mapping[str, Any]
@@ -20,7 +20,7 @@ LARGEST = 1e9
 
 
 def read(given: Any, where: str, form: Form, *, per_model: bool = False) -> dict[str, Any]:
-    """The parameters of one level, checked, in the form of `merging.schedules`.
+    """The parameters of one level, checked, in the form of `merging.recipes.schedules`.
 
     Args:
         given: as it stands in the recipe.

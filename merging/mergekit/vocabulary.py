@@ -9,12 +9,12 @@ from merging.errors import RecipeError
 from merging.mergekit.document import Document
 from merging.mergekit.references import read_reference
 from merging.mergekit.refusals import cannot, cannot_say
-from merging.recipe_errors import shown
+from merging.recipes.errors import shown
 from merging.tokenizers import templates
 from merging.wording import in_words, unknown
 
 if TYPE_CHECKING:
-    from merging.recipe import Recipe
+    from merging.recipes.recipe import Recipe
 
 TOKENIZER_KEYS = ("source", "tokens", "pad_to_multiple_of")
 

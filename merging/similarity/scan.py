@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
-from merging.checkpoint import Checkpoint
+from merging.checkpoints.checkpoint import Checkpoint
+from merging.checkpoints.stored import ITEM_BYTES
 from merging.similarity.align import Compared, align
 from merging.similarity.result import Similarity
-from merging.stored import ITEM_BYTES
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from merging.checks import Check
+from merging.checkpoints.folder import read_json
 from merging.errors import ModelError
-from merging.folder import read_json
+from merging.planning.checks import Check
 from merging.tokenizers.templates import NAMED, is_text, markers
 from merging.wording import in_words
 
 if TYPE_CHECKING:
-    from merging.parents import Parents
+    from merging.checkpoints.parents import Parents
 
 TITLE = "Chat template"
 TEMPLATE = "chat_template.jinja"

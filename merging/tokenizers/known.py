@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from merging.checks import Check
+from merging.planning.checks import Check
 from merging.tokenizers.read import Tokenizer, read_tokenizer, tokenizer_file
 from merging.wording import in_words
 

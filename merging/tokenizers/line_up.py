@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from merging.checks import Check
 from merging.errors import RecipeError
+from merging.planning.checks import Check
 from merging.tokenizers import tensors
 from merging.tokenizers.known import SAVE, TITLE
 from merging.tokenizers.read import Tokenizer, added_token, tokenizer_json
@@ -18,7 +18,7 @@ from merging.tokenizers.wishes import Wish
 from merging.wording import in_words, quoted
 
 if TYPE_CHECKING:
-    from merging.checkpoint import Checkpoint
+    from merging.checkpoints.checkpoint import Checkpoint
     from merging.tokenizers.rows import Rows
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from merging.checks import Check
+from merging.planning.checks import Check
 from merging.tokenizers import tensors
 from merging.tokenizers.known import SAVE, check_files, choose_stem, read_all
 from merging.tokenizers.line_up import LineUp
@@ -16,8 +16,8 @@ from merging.tokenizers.wishes import Wish, read_wishes
 from merging.wording import in_words
 
 if TYPE_CHECKING:
-    from merging.checkpoint import Checkpoint
-    from merging.recipe import Recipe
+    from merging.checkpoints.checkpoint import Checkpoint
+    from merging.recipes.recipe import Recipe
 
 
 def vocabulary_of(recipe: Recipe, parents: Sequence[Checkpoint]) -> Vocabulary:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from merging.folder import json_or_nothing
+from merging.checkpoints.folder import json_or_nothing
 from merging.tokenizers.read import read_vocabulary
 
 KINDS = ("bos", "eos", "pad")

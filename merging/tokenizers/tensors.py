@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from merging.checkpoint import Checkpoint
+    from merging.checkpoints.checkpoint import Checkpoint
 
 # the ends of their names: of Llama and its many kin, GPT-2, GPT-NeoX, BLOOM, Falcon, BERT, T5
 INPUTS = (

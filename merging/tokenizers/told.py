@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from merging.checks import Check
+from merging.planning.checks import Check
 from merging.tokenizers import tensors
 from merging.tokenizers.known import TITLE
 from merging.tokenizers.read import SPLITTING, Tokenizer

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from merging.checks import Check
+from merging.planning.checks import Check
 from merging.tokenizers.read import Tokenizer, merges_of, model_vocabulary, tokenizer_json
 from merging.wording import in_words
 

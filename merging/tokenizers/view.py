@@ -7,9 +7,9 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from merging.stored import ITEM_BYTES
+from merging.checkpoints.stored import ITEM_BYTES
+from merging.checkpoints.views import View
 from merging.tokenizers.rows import MEAN, OWN_MEAN, ZERO, Gather
-from merging.views import View
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,7 @@ _BLOCK = 1 << 20
 
 
 class RowsView:
-    """A `merging.views.View` of a tensor with one row per token.
+    """A `merging.checkpoints.views.View` of a tensor with one row per token.
 
     Args:
         label: of the parent whose rows these are.

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from merging.checks import Check
+from merging.checkpoints.views import TensorView
+from merging.planning.checks import Check
 from merging.tokenizers import tensors
 from merging.tokenizers.rows import Gather
 from merging.tokenizers.view import RowsView
-from merging.views import TensorView
 
 if TYPE_CHECKING:
-    from merging.checkpoint import Checkpoint
+    from merging.checkpoints.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)

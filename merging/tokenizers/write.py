@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from merging.checkpoints.folder import read_json
 from merging.errors import MergeFailure
-from merging.folder import read_json
 from merging.tokenizers.read import SPECIAL, added_token, read_tokenizer, tokenizer_json
 from merging.tokenizers.vocabulary import Vocabulary
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from jobs import pickles, registry
+from jobs.models import pickles, registry
 from pages.components import problems
 
 ROLES = ("base", "expert", "instruct")

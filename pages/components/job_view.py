@@ -6,7 +6,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from db.queries.jobs import JobRow
-from jobs import api
+from jobs.running import api
 from pages.components import problems, words
 
 STATES = {

@@ -11,7 +11,7 @@ import streamlit as st
 from db import settings
 from db.queries import jobs as job_rows
 from db.queries.jobs import JobRow
-from jobs import supervise
+from jobs.running import supervise
 from pages.components import links, problems, words
 
 POLL_SECONDS = 1.5

@@ -7,8 +7,8 @@ import importlib
 import threading
 
 MODULES = (
-    "jobs.comparison",
-    "merging.recipe",
+    "jobs.scores.comparison",
+    "merging.recipes.recipe",
     "pandas",
     "pyarrow.parquet",
     "streamlit.elements.arrow",

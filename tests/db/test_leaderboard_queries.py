@@ -11,10 +11,10 @@ from db.engine import transaction
 from db.queries import answers, compare, leaderboard
 from db.queries.board import Board, Row
 from db.tables import Evaluation, Model
-from evaluation.statistics import paired_difference
-from jobs import comparison
-from jobs.gains import constituent_ids, gains
-from pages.components.scores_table import marks
+from evaluation.statistics.uncertainty import paired_difference
+from jobs.scores import comparison
+from jobs.scores.gains import constituent_ids, gains
+from pages.components.scores.table import marks
 from tests import small_scores as small
 
 

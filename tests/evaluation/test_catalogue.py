@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from evaluation import catalogue as names
-from evaluation import groups
-from evaluation.catalogue import Catalogue, Entry, catalogue
 from evaluation.errors import SuiteError
-from evaluation.group_totals import group_totals
-from evaluation.groups import GroupScore, expand
+from evaluation.harness import catalogue as names
+from evaluation.harness import groups
+from evaluation.harness.catalogue import Catalogue, Entry, catalogue
+from evaluation.harness.group_totals import group_totals
+from evaluation.harness.groups import GroupScore, expand
+from evaluation.harness.task_files import read_config
 from evaluation.suites import load_suite
-from evaluation.task_files import read_config
 
 FILES = {
     "a.yaml": "task: alpha\ntag: letters\n",

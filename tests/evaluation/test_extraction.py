@@ -324,8 +324,8 @@ metric_list:
 def test_a_task_keeps_states_and_spans_with_its_answers(
     sandbox_pair: Any, suite_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from evaluation.generation import Generated
-    from evaluation.scorer import Scorer
+    from evaluation.scoring.generation import Generated
+    from evaluation.scoring.scorer import Scorer
 
     rows = [{"question": f"Question {i}", "target": "4.67%"} for i in range(4)]
     (suite_folder / "tasks" / "free.jsonl").write_text("\n".join(map(json.dumps, rows)))

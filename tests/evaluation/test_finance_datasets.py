@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from evaluation.data_folder import DATA_DIR
 from evaluation.errors import SuiteError, TaskError
-from evaluation.prompt_versions import VERSIONS
+from evaluation.harness.tasks import load_task, quiet_harness
+from evaluation.published.folder import DATA_DIR
+from evaluation.published.prompt_versions import VERSIONS
 from evaluation.suites import load_suite
-from evaluation.tasks import load_task, quiet_harness
 from tests.evaluation import published as made
 from tests.evaluation.conftest import of_kind, scores
 

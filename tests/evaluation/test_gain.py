@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evaluation.gain import gain, macro_gain, macro_outperform_gap, outperform_gap
+from evaluation.statistics.gain import gain, macro_gain, macro_outperform_gap, outperform_gap
 
 MERGE = {"a": 0.70, "b": 0.40}
 FINANCE = {"a": 0.60, "b": 0.50}

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from evaluation.public_data import datasets
+from evaluation.published.facts import datasets
 from tests.evaluation import published as made
 from tests.merging import hub_server
 from tests.merging.hub_server import COMMIT, HubServer
@@ -21,8 +21,8 @@ PINNED = datasets()["fpb"].revision
 CHILD = """
 import json, os, sys
 from evaluation.suites import load_suite
-from evaluation.origin import origin
-from evaluation.tasks import load_task, quiet_harness
+from evaluation.published.origin import origin
+from evaluation.harness.tasks import load_task, quiet_harness
 found = {}
 suite = load_suite(sys.argv[1])
 for name in sys.argv[2:]:

@@ -16,7 +16,7 @@ from evaluation.judge.local import LocalJudge
 from evaluation.judge.replies import generate
 from evaluation.judge.run import judge_pair, judge_single
 from evaluation.judge.sets import Question, list_sets, load_set, require_selection_allowed
-from evaluation.loading import load_model
+from evaluation.scoring.loading import load_model
 from tests.judge_server import KEY, JudgeServer, serving
 
 PROJECT = Path(__file__).resolve().parents[2]

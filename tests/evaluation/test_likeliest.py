@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from evaluation import forward as forward_module
-from evaluation.forward import Forward
+from evaluation.scoring import forward as forward_module
+from evaluation.scoring.forward import Forward
 
 IDS = torch.arange(24).reshape(2, 12)
 WANTED = torch.tensor([3, 11, 23])

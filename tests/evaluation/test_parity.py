@@ -34,7 +34,7 @@ def assert_same(ours: list[tuple[float, bool]], theirs: list[tuple[float, bool]]
 @pytest.mark.parametrize("bos", [None, False])
 @pytest.mark.parametrize("share", [True, False])
 def test_loglikelihood(pair: Any, hflm: Any, instances: Any, bos: bool | None, share: bool) -> None:
-    from evaluation.scorer import Scorer
+    from evaluation.scoring.scorer import Scorer
 
     model, tokenizer = pair
     warnings: list[str] = []
@@ -53,7 +53,7 @@ def test_added_bos_equals_a_tokenizer_that_adds_it(hflm: Any, instances: Any) ->
     """``add_bos_token`` holds also where the tokenizer has no post-processor for it."""
     from tokenizers import processors
 
-    from evaluation.scorer import Scorer
+    from evaluation.scoring.scorer import Scorer
 
     plain = TOKENIZERS["sandbox"]()
     adding = TOKENIZERS["sandbox"]()
@@ -71,7 +71,7 @@ def test_added_bos_equals_a_tokenizer_that_adds_it(hflm: Any, instances: Any) ->
 
 
 def test_letters_share_one_position(pair: Any, hflm: Any, instances: Any) -> None:
-    from evaluation.scorer import Scorer
+    from evaluation.scoring.scorer import Scorer
 
     model, tokenizer = pair
     pairs, docs = requests_of(CONTEXTS, [" A", " B", " C", " D"])
@@ -83,7 +83,7 @@ def test_letters_share_one_position(pair: Any, hflm: Any, instances: Any) -> Non
 
 
 def test_fixed_prefix_is_run_once(pair: Any, hflm: Any, instances: Any) -> None:
-    from evaluation.scorer import Scorer
+    from evaluation.scoring.scorer import Scorer
 
     model, tokenizer = pair
     shots = "Question: The cat? Answer: mat.\n" * 3
@@ -101,7 +101,7 @@ def test_fixed_prefix_is_run_once(pair: Any, hflm: Any, instances: Any) -> None:
 
 
 def test_contexts_longer_than_the_window(pair: Any, hflm: Any, instances: Any) -> None:
-    from evaluation.scorer import Scorer
+    from evaluation.scoring.scorer import Scorer
 
     model, tokenizer = pair
     pairs, docs = requests_of(["The cat sat on the log. " * 40 + "Answer:"], CHOICES)
@@ -115,7 +115,7 @@ def test_contexts_longer_than_the_window(pair: Any, hflm: Any, instances: Any) -
 
 
 def test_without_context(pair: Any, hflm: Any, instances: Any) -> None:
-    from evaluation.scorer import Scorer
+    from evaluation.scoring.scorer import Scorer
 
     model, tokenizer = pair
     pairs = [("", choice) for choice in CHOICES]
@@ -127,7 +127,7 @@ def test_without_context(pair: Any, hflm: Any, instances: Any) -> None:
 
 
 def test_rolling(pair: Any, hflm: Any, instances: Any) -> None:
-    from evaluation.scorer import Scorer
+    from evaluation.scoring.scorer import Scorer
 
     model, tokenizer = pair
     texts = [(text,) for text in [*CONTEXTS, "The cat sat on the log. " * 40]]
@@ -144,7 +144,7 @@ def test_rolling(pair: Any, hflm: Any, instances: Any) -> None:
 def test_generate_until(
     pair: Any, hflm: Any, instances: Any, slots: int | None, until: list[str]
 ) -> None:
-    from evaluation.scorer import Scorer
+    from evaluation.scoring.scorer import Scorer
 
     model, tokenizer = pair
     options = {"until": until, "max_gen_toks": 24, "do_sample": False}
@@ -158,7 +158,7 @@ def test_generate_until(
 
 
 def test_generation_stops_at_every_eos(sandbox_pair: Any, hflm: Any, instances: Any) -> None:
-    from evaluation.scorer import Scorer
+    from evaluation.scoring.scorer import Scorer
 
     model, tokenizer = copy.deepcopy(sandbox_pair[0]), sandbox_pair[1]
     options = {"until": ["\n"], "max_gen_toks": 20, "do_sample": False}
@@ -184,7 +184,7 @@ def test_generation_stops_at_every_eos(sandbox_pair: Any, hflm: Any, instances: 
 
 
 def test_repetition_penalty_goes_through_transformers(pair: Any, hflm: Any, instances: Any) -> None:
-    from evaluation.scorer import Scorer
+    from evaluation.scoring.scorer import Scorer
 
     model, tokenizer = pair
     options = {"until": ["\n"], "max_gen_toks": 16, "do_sample": False, "repetition_penalty": 1.3}
@@ -202,7 +202,7 @@ def test_the_harness_runs_on_the_scorer(sandbox_pair: Any, hflm: Any, suite_fold
     from lm_eval import simple_evaluate
     from lm_eval.tasks import TaskManager
 
-    from evaluation.scorer import Scorer
+    from evaluation.scoring.scorer import Scorer
 
     model, tokenizer = sandbox_pair
     for file in (suite_folder / "tasks").glob("*.yaml"):

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from evaluation.data_folder import DATA_DIR, data_folder
 from evaluation.errors import TaskError
+from evaluation.harness.tasks import load_task, quiet_harness
+from evaluation.published.folder import DATA_DIR, data_folder
 from evaluation.suites import list_suites, load_suite
-from evaluation.tasks import load_task, quiet_harness
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 NAMES = [suite.name for suite in list_suites() if suite.data]

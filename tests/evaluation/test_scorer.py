@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from evaluation.packing import Query, common_start, pack, portions, to_tensors
+from evaluation.scoring.packing import Query, common_start, pack, portions, to_tensors
 from tests.evaluation.conftest import TOKENIZERS, make_model
 
 CONTEXTS = ["Question: What is the sector of Deltor? Answer:", "The cat sat on the log; the dog"]
@@ -42,7 +42,7 @@ def test_the_mask_keeps_choices_apart() -> None:
 
 
 def test_portions_do_not_part_an_item(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evaluation.packing._PORTION", 4)
+    monkeypatch.setattr("evaluation.scoring.packing._PORTION", 4)
     assert list(portions("aaabbbccd")) == [(0, 6), (6, 9)]
     assert list(portions("")) == []
 
@@ -50,10 +50,10 @@ def test_portions_do_not_part_an_item(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_scores_do_not_depend_on_portions_or_batches(
     sandbox_pair: Any, instances: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from evaluation import scorer
+    from evaluation.scoring import scorer
 
     whole = scorer.Scorer(*sandbox_pair).loglikelihood(ask(instances))
-    monkeypatch.setattr("evaluation.packing._PORTION", 4)
+    monkeypatch.setattr("evaluation.scoring.packing._PORTION", 4)
     small = scorer.Scorer(*sandbox_pair, batch_tokens=40).loglikelihood(ask(instances))
     assert [v for v, _ in small] == pytest.approx([v for v, _ in whole], abs=1e-4)
 
@@ -88,7 +88,7 @@ def test_the_common_start_ends_where_something_is_read() -> None:
 
 def test_tokens_over_the_join_are_scored_whole(instances: Any) -> None:
     """A Japanese cloze whose last letter merges with the answer: no empty or cut choices."""
-    from evaluation.scorer import Scorer
+    from evaluation.scoring.scorer import Scorer
 
     tokenizer = TOKENIZERS["llama"]()
     vocabulary = tokenizer.get_vocab()
@@ -116,14 +116,14 @@ def test_tokens_over_the_join_are_scored_whole(instances: Any) -> None:
 
 
 def test_an_empty_continuation_has_probability_one(sandbox_pair: Any, instances: Any) -> None:
-    from evaluation.scorer import Scorer
+    from evaluation.scoring.scorer import Scorer
 
     asked = instances("loglikelihood", [("The cat", ""), ("The cat", " sat")])
     assert Scorer(*sandbox_pair).loglikelihood(asked)[0] == (0.0, True)
 
 
 def test_there_is_never_a_second_bos(sandbox_pair: Any) -> None:
-    from evaluation.encoding import Encoder
+    from evaluation.scoring.encoding import Encoder
 
     tokenizer = sandbox_pair[1]
     bos = tokenizer.bos_token_id
@@ -156,7 +156,7 @@ FALLBACK = {"mistral": "window slides", "mamba": "state from token to token", "b
 @pytest.mark.parametrize("family", FAMILIES)
 def test_families(family: str, hflm: Any, instances: Any) -> None:
     """Whatever a family's attention, the numbers are the harness's."""
-    from evaluation.scorer import Scorer
+    from evaluation.scoring.scorer import Scorer
 
     tokenizer = TOKENIZERS["byte"]()
     model = make_model(tokenizer, family=family, **FAMILIES[family])
@@ -177,7 +177,7 @@ def test_families(family: str, hflm: Any, instances: Any) -> None:
 
 
 def test_eager_attention_gets_a_mask_it_understands(hflm: Any, instances: Any) -> None:
-    from evaluation.scorer import Scorer
+    from evaluation.scoring.scorer import Scorer
 
     tokenizer = TOKENIZERS["byte"]()
     model = make_model(tokenizer, attn_implementation="eager")
@@ -191,7 +191,7 @@ def test_eager_attention_gets_a_mask_it_understands(hflm: Any, instances: Any) -
 def test_the_self_check_catches_a_model_that_ignores_masks(
     sandbox_pair: Any, instances: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from evaluation.scorer import Scorer
+    from evaluation.scoring.scorer import Scorer
 
     expected = Scorer(*sandbox_pair, share=False).loglikelihood(ask(instances))
     warnings: list[str] = []
@@ -212,7 +212,7 @@ def test_special_tokens_can_end_an_answer(sandbox_pair: Any, instances: Any) -> 
     """A stop string that is a special token never shows up in the decoded text."""
     import torch
 
-    from evaluation.scorer import Scorer
+    from evaluation.scoring.scorer import Scorer
 
     model, tokenizer = copy.deepcopy(sandbox_pair[0]), sandbox_pair[1]
     end = tokenizer.convert_tokens_to_ids("<|end|>")
@@ -231,7 +231,7 @@ def test_special_tokens_can_end_an_answer(sandbox_pair: Any, instances: Any) -> 
 
 
 def test_a_stop_letter_made_of_several_tokens_is_found() -> None:
-    from evaluation.stops import StopStrings
+    from evaluation.scoring.stops import StopStrings
 
     tokenizer = TOKENIZERS["byte"]()
     bytes_of = [tokenizer.convert_tokens_to_ids(letter) for letter in "ãĢĤ"]  # "。" byte by byte
@@ -244,7 +244,7 @@ def test_a_stop_letter_made_of_several_tokens_is_found() -> None:
 
 
 def test_more_new_tokens_than_the_window_are_cut(sandbox_pair: Any, instances: Any) -> None:
-    from evaluation.scorer import Scorer
+    from evaluation.scoring.scorer import Scorer
 
     warnings: list[str] = []
     scorer = Scorer(*sandbox_pair, warn=warnings.append)
@@ -257,7 +257,7 @@ def test_more_new_tokens_than_the_window_are_cut(sandbox_pair: Any, instances: A
 def test_sampled_answers_differ_and_stop(sandbox_pair: Any, instances: Any) -> None:
     import torch
 
-    from evaluation.scorer import Scorer
+    from evaluation.scoring.scorer import Scorer
 
     torch.manual_seed(0)
     options = {"until": ["\n"], "max_gen_toks": 12, "do_sample": True, "temperature": 1.5}
@@ -269,7 +269,7 @@ def test_sampled_answers_differ_and_stop(sandbox_pair: Any, instances: Any) -> N
 
 def test_encoder_decoders_are_refused() -> None:
     from evaluation.errors import EvaluationFailure
-    from evaluation.scorer import Scorer
+    from evaluation.scoring.scorer import Scorer
 
     tokenizer = TOKENIZERS["byte"]()
     model = make_model(tokenizer)

@@ -13,7 +13,7 @@ from evaluation.signatures.general import general_tasks
 from evaluation.signatures.language import is_wrong_language
 from evaluation.signatures.look import signs_of
 from evaluation.signatures.repetition import is_repetition, loop_share, run_share
-from evaluation.statistics import mcnemar
+from evaluation.statistics.uncertainty import mcnemar
 
 JA = "質問: 東京証券取引所の取引時間について説明してください。\n答え:"
 EN = "Question: What does a widening credit spread tell an investor?\nAnswer:"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evaluation import statistics as st
+from evaluation.statistics import uncertainty as st
 
 RNG = np.random.default_rng(3)
 

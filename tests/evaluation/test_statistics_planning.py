@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.item_counts import item_counts
-from evaluation.statistics import minimum_detectable_difference
-from evaluation.statistics_planning import CORRELATION, FEWEST, detectable, plan
-from evaluation.statistics_selection import selection_bias
+from evaluation.statistics.planning import CORRELATION, FEWEST, detectable, plan
+from evaluation.statistics.selection import selection_bias
+from evaluation.statistics.uncertainty import minimum_detectable_difference
 from evaluation.suites import load_suite
+from evaluation.suites.item_counts import item_counts
 
 
 def test_two_hundred_items_tell_eleven_points() -> None:
@@ -37,7 +37,7 @@ def test_too_few_items_tell_nothing(n: int) -> None:
 
 def test_the_power_is_what_it_says() -> None:
     """Two models as far apart as said are told apart in about 80 % of simulated runs."""
-    from evaluation.statistics import mcnemar
+    from evaluation.statistics.uncertainty import mcnemar
 
     n, rng = 200, np.random.default_rng(1)
     d = detectable(n)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from evaluation.thinking import answer_start, opened_by, strip
+from evaluation.scoring.thinking import answer_start, opened_by, strip
 
 
 @pytest.mark.parametrize(
@@ -60,9 +60,9 @@ REPLIES = {
 
 def score(tmp_path: Path, pair: Any, monkeypatch: pytest.MonkeyPatch, ref: str = "") -> Any:
     """A suite of three questions, answered as ``REPLIES`` has it by a scorer that only recites."""
-    from evaluation.generation import Generated
     from evaluation.run import evaluate
-    from evaluation.scorer import Scorer
+    from evaluation.scoring.generation import Generated
+    from evaluation.scoring.scorer import Scorer
     from evaluation.suites import load_suite
 
     rows = [{"question": name, "target": "42"} for name in REPLIES]
@@ -112,7 +112,7 @@ def test_with_the_setting_off_thoughts_are_the_reply(
 
 
 def test_a_stop_string_ends_an_answer_but_no_thought(sandbox_pair: Any) -> None:
-    from evaluation.stops import StopStrings
+    from evaluation.scoring.stops import StopStrings
 
     tokenizer = sandbox_pair[1]
     stops = StopStrings(tokenizer)

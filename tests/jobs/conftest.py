@@ -17,7 +17,7 @@ import pytest
 from db.engine import close_databases
 from db.queries import jobs as job_rows
 from db.queries.jobs import JobRow
-from jobs import api, lock
+from jobs.running import api, lock
 
 PROJECT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 40.0
@@ -39,7 +39,7 @@ def start_worker(home: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
     def start(*arguments: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "jobs.worker", *arguments],
+            [sys.executable, "-m", "jobs.running.worker", *arguments],
             cwd=PROJECT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

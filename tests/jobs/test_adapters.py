@@ -13,9 +13,12 @@ from chat.errors import ChatError
 from db.queries import jobs as job_rows
 from db.queries import models as model_rows
 from db.queries.jobs import JobRow
-from jobs import api, chat, direct, extracting, pickles, registry
+from jobs import chat
 from jobs.errors import JobError
-from jobs.inline import run_group_inline
+from jobs.models import extracting, pickles, registry
+from jobs.running import api
+from jobs.running.inline import run_group_inline
+from jobs.terminal import direct
 from merging.errors import MergingError, ModelError
 from tests.merging.models import change_json
 

@@ -16,8 +16,10 @@ from db.engine import close_databases, session
 from db.queries import exchange, leaderboard, models
 from db.queries.board import Board, Row
 from db.tables import Answer, Evaluation, Model
-from jobs import exchange_in, exchange_out, registry, report
 from jobs.errors import JobError
+from jobs.models import registry
+from jobs.scores import exchange_in, exchange_out
+from jobs.terminal import report
 from tests import small_scores as small
 from tests.evaluation.conftest import sandbox_pair  # noqa: F401
 from tests.evaluation.exchange.conftest import first_04, harness_folder, old_finance  # noqa: F401

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from db.queries import models as model_rows
-from jobs import direct, health, registry
 from jobs.errors import JobError
 from jobs.kinds import merge as merge_kind
-from jobs.prepare import complete
-from jobs.queue import Claim
+from jobs.models import health, registry
+from jobs.running.prepare import complete
+from jobs.running.queue import Claim
+from jobs.terminal import direct
 
 RECIPE = """\
 method: task_arithmetic
@@ -57,7 +58,7 @@ def test_parents_that_moved_are_found_by_their_content(
 
 
 def test_a_look_is_kept_and_changes_nothing_that_the_model_is_known_by(made: Path) -> None:
-    from jobs.describe import signature
+    from jobs.models.describe import signature
 
     before = signature(made)
     row = model_rows.model("made")

@@ -18,9 +18,11 @@ from db.queries import models as model_rows
 from db.queries.leaderboard import suites_with_scores
 from db.tables import Evaluation
 from evaluation.judge.errors import JudgeError
-from jobs import api, judging, registry
-from jobs.inline import run_group_inline
-from jobs.judging import EndpointJudge, LocalJudge
+from jobs.models import registry
+from jobs.running import api
+from jobs.running.inline import run_group_inline
+from jobs.scores import judging
+from jobs.scores.judging import EndpointJudge, LocalJudge
 from tests.judge_server import KEY, JudgeServer, serving
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import psutil
 import pytest
 
-from jobs.child import EXIT_TERMINATED
-from jobs.launch import Child, Launcher, Plain, Warm
+from jobs.running.child import EXIT_TERMINATED
+from jobs.running.launch import Child, Launcher, Plain, Warm
 from tests.jobs.conftest import wait_for
 
 

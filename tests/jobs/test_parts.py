@@ -13,8 +13,10 @@ from db.tables import Job
 from evaluation.configs import config_hash, task_configs
 from evaluation.errors import SuiteError
 from evaluation.suites import load_suite
-from jobs import api, detectable, parts, registry
 from jobs.kinds.unscored import done, part_of
+from jobs.models import registry
+from jobs.running import api
+from jobs.scores import detectable, parts
 
 
 @pytest.fixture(autouse=True)

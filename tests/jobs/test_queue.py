@@ -14,10 +14,10 @@ import pytest
 from db.engine import transaction
 from db.queries import jobs as job_rows
 from db.tables import Job
-from jobs import api, identity, queue
 from jobs.errors import JobError
-from jobs.queue import Fenced
-from jobs.reaper import Reaper
+from jobs.running import api, identity, queue
+from jobs.running.queue import Fenced
+from jobs.running.reaper import Reaper
 from tests.jobs.conftest import PROJECT, row, submit
 
 ME = identity.worker_id()
@@ -221,7 +221,7 @@ def test_what_cannot_be_run_is_refused(
 
 CLAIMER = """
 import sys
-from jobs import identity, queue
+from jobs.running import identity, queue
 me = identity.worker_id()
 while (held := queue.claim(me, "cpu")) is not None:
     with open(sys.argv[1], "a") as file:

@@ -14,10 +14,13 @@ from db.queries import jobs as job_rows
 from db.queries import models as model_rows
 from db.queries.leaderboard import board
 from db.tables import Answer, Evaluation, Prompt
-from evaluation.loading import scoring_dtype
+from evaluation.scoring.loading import scoring_dtype
 from evaluation.suites import load_suite
-from jobs import api, quickstart, registry, scored
+from jobs import quickstart
 from jobs.errors import JobError
+from jobs.models import registry
+from jobs.running import api
+from jobs.scores import scored
 from merging.errors import ModelError, RecipeError
 from tests.jobs.conftest import row, wait_for, wait_state
 
@@ -125,9 +128,9 @@ def test_a_merge_killed_before_it_could_say_so_is_taken_as_it_is(
 ) -> None:
     group = api.merge_and_benchmark(quickstart.RECIPE)
     (merge,) = job_rows.group(group)
-    from jobs import prepare
     from jobs.kinds.merge import run
-    from jobs.queue import Claim
+    from jobs.running import prepare
+    from jobs.running.queue import Claim
 
     claim = Claim(merge.id, 1, "merge", merge.title, merge.spec)
     folder = Path(next(event["out"] for event in run(prepare.complete(claim)) if "out" in event))

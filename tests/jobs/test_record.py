@@ -11,9 +11,9 @@ from sqlalchemy import func, select
 
 from db.engine import session, transaction
 from db.tables import Answer, Evaluation, Model, Prompt
-from jobs import identity, queue
-from jobs.queue import Claim, Fenced
-from jobs.record import Recorder
+from jobs.running import identity, queue
+from jobs.running.queue import Claim, Fenced
+from jobs.running.record import Recorder
 from tests.jobs.conftest import row, submit
 
 

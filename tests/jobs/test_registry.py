@@ -10,8 +10,8 @@ import pytest
 from db.engine import transaction
 from db.queries import models as model_rows
 from db.tables import Model, Parent
-from jobs import describe, names, registry
 from jobs.errors import JobError
+from jobs.models import describe, names, registry
 from merging.errors import HubError, ModelError
 
 SANDBOX = registry.SANDBOX
@@ -185,7 +185,7 @@ def test_a_hub_model_is_checked_under_the_name_it_was_given(
             raise HubError(f"{ref} is nowhere", exit_code=1)
         return cached[ref]
 
-    monkeypatch.setattr("merging.sources._from_hub", from_hub)
+    monkeypatch.setattr("merging.checkpoints.sources._from_hub", from_hub)
     registry.ensure_sandbox()
     registry.register_model("some-org/expert", name="my-expert")
     recipe = (

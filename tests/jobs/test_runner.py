@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from db.errors import DatabaseError
-from jobs import api, inline
-from jobs.launch import Warm
-from jobs.record import Recorder
-from jobs.runner import Runner, died_of
+from jobs.running import api, inline
+from jobs.running.launch import Warm
+from jobs.running.record import Recorder
+from jobs.running.runner import Runner, died_of
 from tests.jobs.conftest import row, submit
 
 

@@ -9,9 +9,10 @@ import pytest
 from db.engine import transaction
 from db.queries import models as model_rows
 from db.tables import Model
-from jobs import anatomy, listing, registry, weights
-from merging.recipe import Recipe
-from merging.slices import Slice
+from jobs.models import anatomy, registry, weights
+from jobs.terminal import listing
+from merging.recipes.recipe import Recipe
+from merging.recipes.slices import Slice
 
 RECIPE = """
 method: task_arithmetic

@@ -16,10 +16,11 @@ from db.queries.signatures import kept
 from db.tables import Evaluation, Job, Model, Parent
 from evaluation.run import evaluate
 from evaluation.suites import load_suite
-from jobs import comparison, identity, queue, signs
-from jobs.record import Recorder
+from jobs.running import identity, queue
+from jobs.running.record import Recorder
+from jobs.scores import comparison, signs
 from merging.in_memory import merge_to_model
-from merging.recipe import Recipe
+from merging.recipes.recipe import Recipe
 
 PROJECT = Path(__file__).resolve().parents[2]
 TASKS = [

@@ -16,10 +16,11 @@ import pytest
 from db.engine import close_databases, session
 from db.queries import jobs as job_rows
 from db.tables import Job
-from jobs import independence, inline, prepare, queue, registry, similarity
 from jobs.errors import JobError
 from jobs.kinds import similarity as kind
-from jobs.similarity_tables import Found
+from jobs.models import independence, registry, similarity
+from jobs.models.similarity_tables import Found
+from jobs.running import inline, prepare, queue
 from merging.errors import MergeFailure, ModelError
 from tests.merging import models
 
@@ -124,7 +125,7 @@ def test_a_model_that_was_never_fingerprinted_is_not_read_for_it(
     folders = [models.write_model(tmp_path / f"m{i}", models.tuned(base, i)) for i in range(2)]
     choice = similarity.choose([str(one) for one in folders])
     assert [row.fingerprint for row in choice.models] == [None, None]
-    monkeypatch.setattr("merging.fingerprints.fingerprint", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("merging.checkpoints.fingerprints.fingerprint", lambda *_, **__: 1 / 0)
     work(choice)
     assert similarity.find(choice) is not None
 

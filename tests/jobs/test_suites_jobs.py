@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.data_folder import DATA_DIR
+from evaluation.published.folder import DATA_DIR
 from jobs.errors import JobError
 from jobs.kinds import data, find
-from jobs.suite_refs import compose
+from jobs.suites.refs import compose
 from tests.evaluation import published as made
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from jobs import lock, supervise
 from jobs.errors import JobError
+from jobs.running import lock, supervise
 from tests.jobs.conftest import PROJECT, alive, kill, pids, row, submit, wait_for, wait_state
 
 
@@ -52,7 +52,7 @@ def test_a_killed_worker_is_started_again(app: Path) -> None:
 
 
 def test_a_worker_started_by_hand_is_left_alone(home: Path) -> None:
-    by_hand = subprocess.Popen([sys.executable, "-m", "jobs.worker"], cwd=PROJECT)
+    by_hand = subprocess.Popen([sys.executable, "-m", "jobs.running.worker"], cwd=PROJECT)
     wait_for(lambda: lock.status().pid == by_hand.pid)
     assert supervise.start_worker_if_needed().pid == by_hand.pid
     supervise.stop_worker()
@@ -63,7 +63,7 @@ def test_a_worker_started_by_hand_is_left_alone(home: Path) -> None:
 
 def test_two_applications_share_one_worker(app: Path) -> None:
     code = (
-        "from jobs import lock, supervise;"
+        "from jobs.running import lock, supervise;"
         "print(supervise.start_worker_if_needed().pid); supervise.stop_worker()"
     )
     other = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, text=True,

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from db.queries import jobs as job_rows
-from jobs import api, lock
+from jobs.running import api, lock
 from tests.jobs.conftest import PROJECT, alive, kill, pids, row, submit, wait_for, wait_state
 
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -156,7 +156,7 @@ def test_a_killed_zygote_is_replaced(start_worker: Start, tmp_path: Path) -> Non
 def test_a_second_worker_is_refused(start_worker: Start, home: Path) -> None:
     first = start_worker()
     second = subprocess.run(
-        [sys.executable, "-m", "jobs.worker"], cwd=PROJECT, capture_output=True, text=True
+        [sys.executable, "-m", "jobs.running.worker"], cwd=PROJECT, capture_output=True, text=True
     )
     assert second.returncode == 2
     assert second.stderr.startswith(f"A worker (process {first.pid}) already serves {home}.")
@@ -166,7 +166,7 @@ def test_a_second_worker_is_refused(start_worker: Start, home: Path) -> None:
 
 def test_a_worker_ends_with_the_process_that_started_it(home: Path) -> None:
     code = (
-        "import time; from jobs import supervise; supervise.start_worker_if_needed();"
+        "import time; from jobs.running import supervise; supervise.start_worker_if_needed();"
         "time.sleep(600)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=PROJECT)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from merging.checkpoint import Checkpoint
+from merging.checkpoints.checkpoint import Checkpoint
 from tests.merging import models
 
 

@@ -16,10 +16,10 @@ import torch
 import xxhash
 from safetensors.torch import save_file
 
-from merging import fingerprints
-from merging.checkpoint import Checkpoint
+from merging.checkpoints import fingerprints
+from merging.checkpoints.checkpoint import Checkpoint
+from merging.checkpoints.fingerprints import fingerprint
 from merging.errors import ModelError
-from merging.fingerprints import fingerprint
 from tests.merging import models
 
 

@@ -14,7 +14,7 @@ import torch
 
 from merging.engine import merge_to_folder
 from merging.errors import MergeFailure, ModelError, RecipeError
-from merging.recipe import Recipe
+from merging.recipes.recipe import Recipe
 from tests.merging import models
 from tests.merging.models import finish, stored
 
@@ -43,7 +43,7 @@ def test_01_the_donor_of_config_and_tokenizer_is_not_random(
 import sys
 from pathlib import Path
 from merging.engine import merge_to_folder
-from merging.recipe import Recipe
+from merging.recipes.recipe import Recipe
 root, out = map(Path, sys.argv[1:])
 listed = [{"model": "math"}, {"model": "finance"}, {"model": "base"}]
 recipe = Recipe(method="linear", models=listed)
@@ -69,15 +69,28 @@ list(merge_to_folder(recipe, {one["model"]: root / one["model"] for one in liste
             models.change_json(family[name] / "config.json", rope_theta=None)
 
 
-def test_02_the_number_of_threads_is_not_ignored(family: dict[str, Path], tmp_path: Path) -> None:
+def test_02_the_number_of_threads_is_not_ignored(
+    family: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """--write-threads had no effect; here that many tensors are merged side by side."""
     import threading
 
+    from merging.streaming import on_cpu
+
+    merge_step, meeting, seen = on_cpu.merge_step, threading.Barrier(3, timeout=60), set()
+
+    def met(*arguments: Any) -> None:
+        """The first tensor of each thread waits for those of two others."""
+        if threading.get_ident() not in seen:
+            seen.add(threading.get_ident())
+            meeting.wait()
+        merge_step(*arguments)
+
+    monkeypatch.setattr(on_cpu, "merge_step", met)
     recipe = Recipe(method="linear", models=[{"model": "finance"}, {"model": "math"}])
-    before, most = threading.active_count(), 0
     for _ in merge_to_folder(recipe, family, tmp_path / "out", threads=3):
-        most = max(most, threading.active_count() - before)
-    assert most == 3
+        pass
+    assert len(seen) == 3
 
 
 def test_03_arcee_fusion_writes_the_dtype_it_says(family: dict[str, Path], tmp_path: Path) -> None:

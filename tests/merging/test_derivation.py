@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from merging import derivation as module
-from merging.checkpoint import Checkpoint
-from merging.derivation import check_derivation, check_origins, derivation
+from merging.checkpoints.checkpoint import Checkpoint
+from merging.planning import derivation as module
+from merging.planning.derivation import check_derivation, check_origins, derivation
 from tests.merging import models
 
 SANDBOX = Path(__file__).resolve().parents[2] / "sandbox"

@@ -12,12 +12,12 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from merging.checkpoints.fingerprints import fingerprint
 from merging.engine import merge_to_folder
 from merging.errors import MergeFailure, ModelError, RecipeError
-from merging.fingerprints import fingerprint
 from merging.methods import METHODS
 from merging.methods.draws import Draws, key_of
-from merging.recipe import Recipe
+from merging.recipes.recipe import Recipe
 from tests.merging.models import finish, stored
 
 FINANCE_INSTRUCT = {

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from merging.checkpoint import Checkpoint
+from merging.checkpoints.checkpoint import Checkpoint
 from merging.errors import MergingError
 from merging.extract import extract_to_folder, low_rank
 from merging.extract.low_rank import approximate

@@ -23,11 +23,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-import merging.partial as partial_module
+import merging.output.partial as partial_module
 from merging.engine import merge_to_folder
 from merging.errors import MergeFailure, MergingError, ModelError
-from merging.partial import partial_folder, remove_leftovers
-from merging.recipe import Recipe
+from merging.output.partial import partial_folder, remove_leftovers
+from merging.recipes.recipe import Recipe
 from tests.merging import models
 from tests.merging.models import finish
 

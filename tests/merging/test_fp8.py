@@ -12,9 +12,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from merging.checkpoint import Checkpoint
+from merging.checkpoints.checkpoint import Checkpoint
+from merging.checkpoints.fingerprints import fingerprint_of
 from merging.errors import ModelError
-from merging.fingerprints import fingerprint_of
 from merging.formats.fp8 import Fp8Checkpoint
 from merging.formats.widen import widen_into
 from tests.merging import models

@@ -8,8 +8,8 @@ import pytest
 
 from merging.engine import merge_to_folder
 from merging.methods import METHODS
-from merging.plan import plan
-from merging.recipe import Recipe
+from merging.planning.plan import plan
+from merging.recipes.recipe import Recipe
 from tests.merging.models import finish, stored
 
 PROJECT = Path(__file__).resolve().parents[2]

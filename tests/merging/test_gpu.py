@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from merging.checkpoints.stored import torch_dtype
 from merging.engine import merge_to_folder
 from merging.methods import METHODS
-from merging.on_device import DEVICE_ELEMENTS, bytes_on_device
-from merging.recipe import Recipe
+from merging.recipes.recipe import Recipe
 from merging.resident import Resident
-from merging.stored import torch_dtype
+from merging.streaming.on_device import DEVICE_ELEMENTS, bytes_on_device
 from tests.merging import models
 from tests.merging.models import finish, stored
 from tests.merging.test_on_device import ULP

@@ -11,15 +11,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from merging.card import with_health
-from merging.checkpoint import Checkpoint
-from merging.checks import Check
+from merging.checkpoints.checkpoint import Checkpoint
 from merging.engine import merge_to_folder
 from merging.health import loading, report, weights
 from merging.health.examine import examine
 from merging.health.report import Health
 from merging.health.tally import Numbers
-from merging.recipe import Recipe
+from merging.output.card import with_health
+from merging.planning.checks import Check
+from merging.recipes.recipe import Recipe
 from tests.merging import models
 from tests.merging.models import finish, stored
 

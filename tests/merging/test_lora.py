@@ -13,9 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from merging.checkpoint import Checkpoint
+from merging.checkpoints.checkpoint import Checkpoint
+from merging.checkpoints.fingerprints import fingerprint_of
 from merging.errors import ModelError
-from merging.fingerprints import fingerprint_of
 from merging.formats import lora
 from tests.merging import adapters, models
 

@@ -15,7 +15,7 @@ from merging.errors import RecipeError
 from merging.mergekit.document import KEYS
 from merging.mergekit.forms import FORMS
 from merging.methods import METHODS
-from merging.recipe import Recipe
+from merging.recipes.recipe import Recipe
 from tests.merging.models import stored
 from tests.merging.test_engine import merge
 

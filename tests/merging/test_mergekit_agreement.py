@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from merging import mergekit
-from merging.recipe import Recipe
+from merging.recipes.recipe import Recipe
 from tests.merging import adapters, mergekit_process
 from tests.merging.mergekit_cases import CASES, text
 from tests.merging.test_engine import merge

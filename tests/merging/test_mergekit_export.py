@@ -11,7 +11,7 @@ from merging import mergekit
 from merging.errors import RecipeError
 from merging.mergekit.forms import FORMS
 from merging.methods import METHODS
-from merging.recipe import Recipe
+from merging.recipes.recipe import Recipe
 
 VOTES = {"election_weights": True}
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from merging import mergekit
 from merging.errors import RecipeError
 from merging.mergekit.forms import FORMS, Form, Parameter
-from merging.recipe import Recipe
+from merging.recipes.recipe import Recipe
 
 FILTERS = ["mlp", "self_attn", "layers.1.", "embeddings", "re:x", "*", ""]
 

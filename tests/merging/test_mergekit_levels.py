@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from merging.errors import RecipeError
-from merging.recipe import Recipe
+from merging.recipes.recipe import Recipe
 from tests.merging.test_mergekit import TWO, changed, entry, minimal, slices
 from tests.merging.tokenizers import test_as_mergekit as tokenizers
 

@@ -10,7 +10,7 @@ import torch
 
 from merging.methods import METHODS, get_method
 from merging.methods.inputs import Inputs
-from merging.recipe_checks import complete_options
+from merging.recipes.checks import complete_options
 from tests.merging.whole import InMemory, merge
 
 BASE = torch.tensor([[1.0, 2, 3, 4], [5, 6, 7, 8], [-1, -2, -3, -4], [0, 0, 0, 0]])

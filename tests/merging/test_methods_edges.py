@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from merging.errors import RecipeError
-from merging.recipe import Recipe
+from merging.recipes.recipe import Recipe
 from tests.merging.reference import REFERENCES
 from tests.merging.test_methods_properties import (
     against_reference,

@@ -13,7 +13,7 @@ import torch
 from merging.engine import merge_to_folder
 from merging.errors import MergeFailure, ModelError
 from merging.methods import METHODS
-from merging.recipe import Recipe
+from merging.recipes.recipe import Recipe
 from tests.merging import models
 from tests.merging.models import finish, stored
 from tests.merging.test_resident import recipe_for

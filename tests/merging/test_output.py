@@ -11,8 +11,8 @@ import yaml
 
 from merging.engine import merge_to_folder
 from merging.errors import RecipeError
-from merging.layout import read_shard_size
-from merging.recipe import Recipe
+from merging.output.layout import read_shard_size
+from merging.recipes.recipe import Recipe
 from tests.merging import models
 from tests.merging.models import TEMPLATE, change_json, finish
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from merging.checkpoint import Checkpoint
+from merging.checkpoints.checkpoint import Checkpoint
 from merging.errors import ModelError
 from merging.formats.pickles import convert, pickled_weights
 from tests.merging import adapters, models

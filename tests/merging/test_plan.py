@@ -11,9 +11,9 @@ import pytest
 
 from merging.engine import merge_to_folder
 from merging.errors import ModelError
-from merging.fit import Needs, check_fit
-from merging.plan import Plan, plan
-from merging.recipe import Recipe
+from merging.planning.fit import Needs, check_fit
+from merging.planning.plan import Plan, plan
+from merging.recipes.recipe import Recipe
 from tests.merging import models
 from tests.merging.models import VOCABULARY, change_json, finish, tokenizer_json
 

@@ -13,7 +13,7 @@ from merging.engine import merge_to_folder
 from merging.errors import ModelError
 from merging.methods import METHODS
 from merging.rebuild import rebuild
-from merging.recipe import Recipe
+from merging.recipes.recipe import Recipe
 from tests.merging import models
 from tests.merging.models import finish
 

@@ -10,7 +10,7 @@ import pytest
 
 from merging.errors import RecipeError
 from merging.methods import METHODS
-from merging.recipe import Constituent, Parent, Recipe
+from merging.recipes.recipe import Constituent, Parent, Recipe
 
 TEXT = """\
 name: finance-instruct
@@ -240,7 +240,7 @@ def test_is_frozen() -> None:
 
 def test_pages_read_methods_and_recipes_without_torch() -> None:
     code = (
-        "import merging, merging.methods, merging.recipe, merging.plan, sys; "
+        "import merging, merging.methods, merging.recipes.recipe, merging.planning.plan, sys; "
         "assert not {'torch', 'transformers', 'numpy'} & set(sys.modules), 'too much'"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import torch
 
+from merging.checkpoints.parents import open_parents
+from merging.checkpoints.stored import torch_dtype
 from merging.engine import merge_to_folder, pin
 from merging.methods import METHODS
-from merging.parents import open_parents
-from merging.program import Step, program
-from merging.recipe import Recipe
+from merging.recipes.recipe import Recipe
 from merging.resident import Resident
-from merging.stored import torch_dtype
+from merging.streaming.program import Step, program
 from tests.merging.models import finish, stored
 
 

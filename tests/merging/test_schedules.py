@@ -12,11 +12,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from merging import schedules
 from merging.errors import RecipeError
-from merging.layers import position
-from merging.patterns import compile_pattern
-from merging.recipe import Recipe
+from merging.recipes import schedules
+from merging.recipes.layers import position
+from merging.recipes.patterns import compile_pattern
+from merging.recipes.recipe import Recipe
 from tests.merging import models, reference
 from tests.merging.models import finish, stored
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from merging.errors import ModelError, RecipeError
-from merging.plan import plan
-from merging.recipe import Recipe
+from merging.planning.plan import plan
+from merging.recipes.recipe import Recipe
 from tests.merging import mergekit_process, models
 from tests.merging.models import Tensors, stored
 from tests.merging.test_engine import merge

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from merging.checkpoint import Checkpoint
+from merging.checkpoints.checkpoint import Checkpoint
+from merging.checkpoints.sources import resolve
 from merging.errors import HubError, ModelError
-from merging.sources import resolve
 from tests.merging import models
 from tests.merging.hub_server import COMMIT, HubServer
 
@@ -22,7 +22,7 @@ ASK = """
 import json, sys, warnings
 warnings.simplefilter("ignore")
 from merging.errors import MergingError
-from merging.sources import resolve
+from merging.checkpoints.sources import resolve
 for ref, options in json.loads(sys.argv[1]):
     try:
         print(json.dumps({"path": str(resolve(ref, {}, **options))}))

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from merging.card import shown
 from merging.engine import merge_to_folder
 from merging.errors import ModelError
 from merging.formats.bases import base_wanted, open_model, split_reference
-from merging.plan import plan
-from merging.recipe import Recipe
+from merging.output.card import shown
+from merging.planning.plan import plan
+from merging.recipes.recipe import Recipe
 from tests.merging import adapters, models
 
 pytest.importorskip("peft")

@@ -13,7 +13,7 @@ import torch
 from merging.engine import merge_to_folder
 from merging.errors import ModelError
 from merging.in_memory import merge_into, merge_to_model
-from merging.recipe import Recipe
+from merging.recipes.recipe import Recipe
 from tests.merging import models
 from tests.merging.models import finish, stored
 

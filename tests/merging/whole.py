@@ -10,7 +10,7 @@ import torch
 from merging.methods import get_method
 from merging.methods.draws import Draws, key_of
 from merging.methods.inputs import Inputs, spans
-from merging.recipe_checks import complete_options
+from merging.recipes.checks import complete_options
 
 
 class InMemory:

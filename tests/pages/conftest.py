@@ -37,6 +37,6 @@ def open_page(home: Path) -> Iterator[Open]:
 @pytest.fixture
 def sandbox(home: Path) -> None:
     """The shipped models, registered."""
-    from jobs import registry
+    from jobs.models import registry
 
     registry.ensure_sandbox()

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from db.queries import jobs as job_rows
 from db.queries import models as model_rows
-from jobs import registry
+from jobs.models import registry
 from tests.merging import models
 from tests.pages.test_shell import text_of
 

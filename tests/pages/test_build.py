@@ -12,9 +12,9 @@ from streamlit.testing.v1 import AppTest
 from db.engine import transaction
 from db.queries import jobs as job_rows
 from db.tables import Model
-from jobs import registry
+from jobs.models import registry
 from merging.methods import METHODS
-from merging.recipe import Recipe
+from merging.recipes.recipe import Recipe
 from pages.components import gallery
 
 Open = Callable[..., AppTest]

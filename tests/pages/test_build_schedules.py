@@ -11,8 +11,9 @@ from streamlit.testing.v1 import AppTest
 
 from db.queries import jobs as job_rows
 from merging.methods import METHODS
-from merging.recipe import Recipe
-from pages.components import gallery, method_picker
+from merging.recipes.recipe import Recipe
+from pages.components import gallery
+from pages.components.build import method_picker
 
 Open = Callable[..., AppTest]
 F = "build_form_"

@@ -11,8 +11,9 @@ from streamlit.testing.v1 import AppTest
 
 from db.engine import transaction
 from db.tables import Answer, Model
-from jobs import comparison
-from pages.components import scores_recipes, scores_sheet
+from jobs.scores import comparison
+from pages.components.scores import recipes as scores_recipes
+from pages.components.scores import sheet as scores_sheet
 from tests import small_scores as small
 
 Open = Callable[..., AppTest]

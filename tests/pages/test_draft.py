@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from merging.errors import RecipeError
 from merging.methods import METHODS, OptionField
-from merging.recipe import DTYPES, Recipe
+from merging.recipes.recipe import DTYPES, Recipe
 from pages.components import gallery
-from pages.components.draft import MAX_SEED, Draft
+from pages.components.build.draft import MAX_SEED, Draft
 
 WEIGHTS = st.none() | st.floats(0.25, 2)
 NAMES = ["a", "b", "org/c", "日本語", "with space"]

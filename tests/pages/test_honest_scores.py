@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from db.engine import session, transaction
 from db.queries import leaderboard
 from db.tables import Answer, Evaluation, Job
-from jobs import comparison, exchange_in, parts
+from jobs.scores import comparison, exchange_in, parts
 from tests import small_scores as small
 from tests.evaluation.exchange.conftest import old_finance
 from tests.pages.test_leaderboard import names, said, table
@@ -224,7 +224,7 @@ def test_a_model_of_scores_alone_is_not_offered_for_merging_or_talking(
 
 
 def test_a_merge_that_is_being_made_is_linked(open_page: Open, sandbox: None) -> None:
-    from jobs import api
+    from jobs.running import api
 
     app = open_page("build")
     name = app.text_input(key="build_form_name").value

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs import supervise
+from jobs.running import supervise
 
 PROJECT = Path(__file__).resolve().parents[2]
 WAYS = {

@@ -12,8 +12,10 @@ from streamlit.testing.v1 import AppTest
 
 from db.engine import transaction
 from db.tables import Model
-from jobs import comparison
-from pages.components import scores_filters, scores_table, scores_words
+from jobs.scores import comparison
+from pages.components.scores import filters as scores_filters
+from pages.components.scores import table as scores_table
+from pages.components.scores import words as scores_words
 from tests import small_scores as small
 
 Open = Callable[..., AppTest]
@@ -186,7 +188,7 @@ def test_columns_and_single_tasks_can_be_chosen(open_page: Open, ids: dict[str, 
 
 def test_export_says_everything_unrounded(ids: dict[str, int]) -> None:
     from db.queries import leaderboard
-    from pages.components.scores_table import Line
+    from pages.components.scores.table import Line
 
     board = leaderboard.board(small.SUITE)
     row = next(r for r in board.rows if r.entry.name == "m")
@@ -200,7 +202,7 @@ def test_export_says_everything_unrounded(ids: dict[str, int]) -> None:
 
 
 def test_markup_in_a_name_stays_text(open_page: Open, ids: dict[str, int]) -> None:
-    from pages.components import scores_plots
+    from pages.components.scores import plots as scores_plots
 
     with transaction() as s:
         s.get_one(Model, ids["m"]).name = "<img src=x onerror=alert(1)>"

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from db.engine import transaction
 from db.queries import models as model_rows
 from db.tables import Model
-from jobs import registry
+from jobs.models import registry
 from pages.components import gallery, problems
 from tests import scores_example
 from tests.pages.test_shell import text_of
@@ -60,7 +60,7 @@ def test_an_empty_list_says_what_to_do(open_page: Open) -> None:
 
 
 def test_archived_models_are_hidden(open_page: Open, sandbox: None) -> None:
-    from jobs import registry
+    from jobs.models import registry
 
     registry.archive("sandbox/math")
     assert "sandbox/math" not in list(open_page("model_list").dataframe[0].value["Name"])

@@ -11,10 +11,11 @@ from streamlit.testing.v1 import AppTest
 
 from db.queries import jobs as job_rows
 from db.queries import models as model_rows
-from jobs import prepare, queue, registry, similarity
 from jobs.kinds import similarity as kind
-from jobs.similarity_tables import Cell, Found, Map
-from pages.components import similarity_map, similarity_picks
+from jobs.models import registry, similarity
+from jobs.models.similarity_tables import Cell, Found, Map
+from jobs.running import prepare, queue
+from pages.components.models import similarity_map, similarity_picks
 from tests import scores_example
 from tests.merging import models
 from tests.pages.test_shell import text_of

@@ -11,8 +11,8 @@ from streamlit.testing.v1 import AppTest
 from db.engine import session
 from db.tables import Job
 from evaluation.suites import list_suites, load_suite
-from jobs import own_suites
 from jobs.errors import JobError
+from jobs.suites import own_suites
 from tests.evaluation import published as made
 from tests.pages.conftest import Open
 from tests.pages.test_shell import text_of
@@ -52,7 +52,7 @@ def test_getting_data_is_a_job(open_page: Open, home: Path, data: Path) -> None:
 def test_the_folder_is_kept_and_a_wrong_one_refused(
     open_page: Open, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from evaluation.data_folder import data_folder
+    from evaluation.published.folder import data_folder
 
     monkeypatch.delenv("CRUCIBLE_DATA_DIR", raising=False)
     page = open_page("suites", suites_tab="Data folder")
@@ -104,8 +104,8 @@ def test_searching_the_index(open_page: Open, home: Path) -> None:
 def test_without_an_index_there_is_one_button(
     open_page: Open, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("evaluation.catalogue.installed_version", lambda: "9.9")
-    monkeypatch.setattr("jobs.harness_names.installed_version", lambda: "9.9")
+    monkeypatch.setattr("evaluation.harness.catalogue.installed_version", lambda: "9.9")
+    monkeypatch.setattr("jobs.suites.harness_names.installed_version", lambda: "9.9")
     page = open_page("suites", suites_tab="Make a suite")
     next(b for b in page.button if b.label == "Index the tasks").click().run()
     assert ("catalogue", {}) in jobs()

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from jobs import chat, registry
+from jobs import chat
+from jobs.models import registry
 from pages.components import conversation
 from tests.pages.test_shell import text_of
 

@@ -13,7 +13,7 @@ from merging.kernels import KERNELS
 from merging.kernels.chunks import Chunk
 from merging.methods import METHODS
 from merging.methods.inputs import Inputs, spans
-from merging.recipe_checks import complete_options
+from merging.recipes.checks import complete_options
 
 
 def philox(counter: Sequence[int], key: Sequence[int]) -> list[int]:

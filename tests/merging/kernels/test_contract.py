@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from merging.kernels import KERNELS
 from merging.methods import METHODS
-from merging.recipe_checks import complete_options
+from merging.recipes.checks import complete_options
 from tests.merging.kernels.reference import Tensors, by_kernel, by_method, experts, same_bits
 
 NAMES = sorted(KERNELS)

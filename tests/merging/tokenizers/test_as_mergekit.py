@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from merging.engine import merge_to_folder
-from merging.recipe import Recipe
+from merging.recipes.recipe import Recipe
 from tests.merging.models import Tensors, finish
 from tests.merging.tokenizers import family
 from tests.merging.tokenizers.family import END, START, N

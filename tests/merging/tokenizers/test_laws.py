@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from merging.checkpoint import Checkpoint
+from merging.checkpoints.checkpoint import Checkpoint
 from merging.tokenizers.planning import plan_vocabulary
 from tests.merging import models
 from tests.merging.models import tokenizer_json

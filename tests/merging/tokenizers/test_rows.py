@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from merging.checkpoint import Checkpoint
+from merging.checkpoints.checkpoint import Checkpoint
 from merging.errors import RecipeError
 from merging.tokenizers.planning import plan_vocabulary
 from merging.tokenizers.rows import MEAN, OWN_MEAN, ZERO, Gather, Place, choose_fills, gather

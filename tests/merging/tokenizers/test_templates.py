@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from merging.errors import RecipeError
-from merging.recipe import Recipe
+from merging.recipes.recipe import Recipe
 from merging.tokenizers.templates import NAMED, check_text, markers
 
 TALK = [

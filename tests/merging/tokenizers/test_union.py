@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from merging.checks import Check
+from merging.planning.checks import Check
 from merging.tokenizers.read import read_tokenizer
 from merging.tokenizers.union import Union, unite
 from tests.merging.models import VOCABULARY, tokenizer_json, write

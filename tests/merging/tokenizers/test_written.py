@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from merging.engine import merge_to_folder
 from merging.errors import MergeFailure, ModelError
 from merging.in_memory import merge_to_model
-from merging.plan import plan
-from merging.recipe import Recipe
+from merging.planning.plan import plan
+from merging.recipes.recipe import Recipe
 from merging.tokenizers.read import read_tokenizer
 from tests.merging.models import change_json, finish
 from tests.merging.tokenizers import family

@@ -1,0 +1,1 @@
+"""lm-evaluation-harness's tasks: found by name, loaded, grouped."""

@@ -1,0 +1,1 @@
+"""The registered models: what they are, how healthy, how alike."""

@@ -1,0 +1,1 @@
+"""The recorded scores: compared, judged, exchanged, and watched for signs of failure."""

@@ -1,0 +1,1 @@
+"""Suites and the data behind them, as the application knows them."""

@@ -1,0 +1,1 @@
+"""What the terminal asks for and shows."""

@@ -1,0 +1,1 @@
+"""Where parents come from, and how their tensors are found and read."""

@@ -1,0 +1,1 @@
+"""What a merge is: the recipe, its schedules and slices, and what is wrong with one."""

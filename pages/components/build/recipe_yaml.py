@@ -1,0 +1,110 @@
+"""The recipe as text beside the form: edit it, open a file, copy or download it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from merging.errors import RecipeError
+from merging.recipes.recipe import Recipe
+from pages.components import problems
+from pages.components.build import mergekit_download, recipe_form
+from pages.components.build.draft import Draft
+
+TEXT = "build_yaml"  # the text area
+SHOWN = "build_yaml_shown"  # the form's text when the area was last filled from it
+PROBLEM = "build_yaml_problem"
+EDITED = "build_yaml_edited"  # the text was edited in this very run
+
+
+def draw(recipe: Recipe | None) -> None:
+    """Draw the text view; a recipe that cannot be made yet leaves the last text standing."""
+    text = recipe.to_yaml() if recipe else None
+    if text is not None and text != st.session_state.get(SHOWN):
+        st.session_state[SHOWN] = st.session_state[TEXT] = text
+        st.session_state[PROBLEM] = None
+    elif TEXT not in st.session_state:
+        st.session_state[TEXT] = st.session_state.get(SHOWN, "")
+    st.text_area(
+        "Recipe as YAML",
+        key=TEXT,
+        height=340,
+        on_change=_apply_text,
+        help="Edit here or in the form; both show the same recipe. Ctrl+Enter applies.",
+    )
+    if st.session_state.get(PROBLEM):
+        st.error(
+            problems.as_text(f"{st.session_state[PROBLEM]}") + " The form is unchanged.",
+            icon=":material/error:",
+        )
+    _files(recipe, text)
+
+
+def holds_start() -> bool:
+    """Whether a press of the start button is not to be followed.
+
+    Ctrl+Enter in the text applies it and presses the button too; and text that is no recipe must
+    not start the form's older one behind the user's back.
+    """
+    just_edited = st.session_state.pop(EDITED, False)
+    return bool(just_edited or st.session_state.get(PROBLEM))
+
+
+def load(text: str | bytes, *, clone: bool = False) -> None:
+    """Put a recipe into the form.
+
+    Args:
+        text: the recipe's YAML.
+        clone: leave the name and the fingerprints out: what is built from a clone gets its own.
+
+    Raises:
+        RecipeError: one sentence; the form stays as it was.
+    """
+    draft = Draft.from_recipe(Recipe.from_yaml(text))
+    if clone:
+        draft.name, draft.pins = "", {}
+    recipe_form.put(draft)
+    st.session_state[PROBLEM] = None
+
+
+def _apply_text() -> None:
+    """Runs before the form is drawn, so that the form shows the edited text at once."""
+    st.session_state[EDITED] = True
+    try:
+        load(st.session_state[TEXT])
+        st.session_state[SHOWN] = None  # written out again in our own layout
+    except RecipeError as error:
+        st.session_state[PROBLEM] = str(error)
+
+
+def _files(recipe: Recipe | None, text: str | None) -> None:
+    with st.container(horizontal=True, gap="small"):
+        st.download_button(
+            "Download",
+            text or "",
+            file_name=f"{(recipe.name if recipe else None) or 'recipe'}.yaml".replace("/", "-"),
+            mime="application/yaml",
+            icon=":material/download:",
+            disabled=text is None,
+            on_click="ignore",
+        )
+        mergekit_download.draw(recipe)
+        with st.popover("Copy", icon=":material/content_copy:", disabled=text is None):
+            st.caption("The button at the corner of the text copies it.")
+            st.code(text or "", language="yaml")
+        with st.popover("Open a file", icon=":material/upload_file:"):
+            st.file_uploader(
+                "A recipe in YAML",
+                type=["yaml", "yml"],
+                key="build_upload",
+                on_change=_apply_upload,
+            )
+
+
+def _apply_upload() -> None:
+    uploaded = st.session_state.get("build_upload")
+    if uploaded is None:
+        return
+    try:
+        load(uploaded.getvalue())
+    except RecipeError as error:
+        st.session_state[PROBLEM] = f"{uploaded.name}: {error}"

@@ -1,0 +1,1 @@
+"""Scores drawn and told: tables, pictures, sentences."""
