@@ -13,13 +13,18 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, text
 
-from db import schema_1, schema_2, schema_3
+from db import schema_1, schema_2, schema_3, schema_4
 from db.errors import DatabaseError
 
 Migration = Callable[[Connection], None]
 
 # MIGRATIONS[i] leads from version i to i + 1. Version 0 is the empty database.
-MIGRATIONS: tuple[Migration, ...] = (schema_1.create, schema_2.upgrade, schema_3.upgrade)
+MIGRATIONS: tuple[Migration, ...] = (
+    schema_1.create,
+    schema_2.upgrade,
+    schema_3.upgrade,
+    schema_4.upgrade,
+)
 
 
 def newest() -> int:

@@ -18,6 +18,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    true,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -146,6 +147,8 @@ class Evaluation(Base):
     missing: Mapped[float | None]  # share of items without an answer; None: nothing is written
     truncated: Mapped[float | None]  # share of items cut off before an answer
     signatures: Mapped[dict[str, Any] | None]  # what `evaluation.signatures` found; None: not yet
+    higher_is_better: Mapped[bool] = mapped_column(default=True, server_default=true())
+    left_out: Mapped[list[Any] | None]  # [{"doc_id", "text"}] of items that could not be asked
 
     __table_args__ = (
         UniqueConstraint("model_id", "model_fingerprint", "suite", "task", "config_hash"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, MetaData, create_engine, inspect, text
 
-from db import migrations, schema_1
+from db import migrations, schema_1, schema_2, schema_3
 from db.engine import close_databases, open_database, session, transaction
 from db.errors import DatabaseError
 from db.tables import Answer, Base, Evaluation, Model, Reply
@@ -175,3 +176,39 @@ def test_a_database_of_the_first_format_keeps_its_answers(home: Path) -> None:
         opened.add(Reply(model_id=1, model_fingerprint="f", set_hash="s", config_hash="c",
                          question_id="1", turn=0, text="So it is."))  # fmt: skip
     assert len(list(home.glob("crucible-v1-*.db"))) == 1
+
+
+def test_a_database_of_the_third_format_learns_which_way_is_better(home: Path) -> None:
+    """Perplexities were kept as log-probabilities per unit: they become the metric on the item."""
+    old = create_engine(f"sqlite:///{home / 'crucible.db'}")
+    with old.begin() as connection:
+        schema_1.create(connection)
+        schema_2.upgrade(connection)
+        schema_3.upgrade(connection)
+        connection.execute(text("PRAGMA user_version = 3"))
+        connection.execute(text(
+            "INSERT INTO models (id, name, source, role, note, archived, created) "
+            "VALUES (1, 'old', '/x', 'merge', '', 0, 1.0)"
+        ))  # fmt: skip
+        connection.execute(text("INSERT INTO prompts VALUES ('p', 'Question?')"))
+        metrics = ("acc", "bits_per_byte", "word_perplexity", "ter,none", "bits_per_byte")
+        for number, metric in enumerate(metrics):
+            config = "{}" if number < 4 else '{"imported": "lm-eval"}'
+            connection.execute(text(
+                "INSERT INTO evaluations (id, model_id, model_fingerprint, suite, task, domain, "
+                "task_version, metric, value, n, config, config_hash, prompts_hash, seconds, "
+                f"created) VALUES ({number}, 1, 'f', 's', 't{number}', 'd', '1', '{metric}', 0.5, "
+                f"1, '{config}', 'c', 'p', 1.0, 1.0)".replace(":", r"\:")
+            ))  # fmt: skip
+            connection.execute(text(
+                "INSERT INTO answers (evaluation_id, doc_id, doc_hash, prompt_hash, target, "
+                f"output, score) VALUES ({number}, 0, 'd', 'p', 'yes', 'no', "
+                f"{1.0 if number in (0, 3) else -0.25})"
+            ))  # fmt: skip
+    old.dispose()
+    with transaction() as opened:
+        kept = [(e.higher_is_better, e.left_out) for e in opened.query(Evaluation)]
+        assert kept == [(True, None)] + 4 * [(False, None)]
+        scores = [a.score for a in opened.query(Answer).order_by(Answer.evaluation_id)]
+        expected = [1.0, 0.25 / math.log(2), math.exp(0.25), 0.0, -0.25]
+        assert scores == pytest.approx(expected)
