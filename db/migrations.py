@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, text
 
-from db import schema_1, schema_2, schema_3, schema_4
+from db import schema_1, schema_2, schema_3, schema_4, schema_5
 from db.errors import DatabaseError
 
 Migration = Callable[[Connection], None]
@@ -24,6 +24,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     schema_2.upgrade,
     schema_3.upgrade,
     schema_4.upgrade,
+    schema_5.upgrade,
 )
 
 

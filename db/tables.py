@@ -249,6 +249,84 @@ class Judging(Base):
     created: Mapped[float] = mapped_column(default=time.time)
 
 
+class Study(Base):
+    """A designed set of merges and scores; its design's newest form."""
+
+    __tablename__ = "studies"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(200), unique=True)
+    design: Mapped[dict[str, Any]]  # `studies.design.Design` as plain data
+    design_hash: Mapped[str] = mapped_column(String(64))
+    group: Mapped[str | None] = mapped_column(String(40), index=True)  # jobs of the newest press
+    note: Mapped[str] = mapped_column(Text, default="")
+    archived: Mapped[bool] = mapped_column(default=False)
+    created: Mapped[float] = mapped_column(default=time.time)
+
+
+class StudyPoint(Base):
+    """One merge of a study: what it is, its recipe tied to its parents' content, how it went."""
+
+    __tablename__ = "study_points"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id", ondelete="CASCADE"))
+    key: Mapped[str] = mapped_column(String(64))
+    stage: Mapped[str] = mapped_column(String(20))  # 1 | 2 | 3 | instruct
+    position: Mapped[int]  # in the design's own order
+    point: Mapped[dict[str, Any]]  # `studies.points.Point` as plain data
+    recipe_yaml: Mapped[str] = mapped_column(Text)
+    recipe_hash: Mapped[str] = mapped_column(String(64), index=True)
+    state: Mapped[str] = mapped_column(String(20), default="planned")
+    # planned | running | done | failed
+    starts: Mapped[int] = mapped_column(default=0)  # times it was begun and not ended
+    error: Mapped[str | None] = mapped_column(Text)  # one plain sentence
+    seconds_merge: Mapped[float | None]
+    seconds_score: Mapped[float | None]
+    copied: Mapped[bool] = mapped_column(default=False)  # every score is another study's
+    created: Mapped[float] = mapped_column(default=time.time)
+    ended: Mapped[float | None]
+
+    __table_args__ = (UniqueConstraint("study_id", "key"),)
+
+
+class PointScore(Base):
+    """A point's score on one task, with every item's score and answer, packed (`db.packed`)."""
+
+    __tablename__ = "point_scores"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    point_id: Mapped[int] = mapped_column(ForeignKey("study_points.id", ondelete="CASCADE"))
+    suite: Mapped[str] = mapped_column(String(80))
+    task: Mapped[str] = mapped_column(String(160))
+    domain: Mapped[str] = mapped_column(String(80))
+    metric: Mapped[str] = mapped_column(String(60))
+    value: Mapped[float]
+    stderr: Mapped[float | None]
+    n: Mapped[int]
+    higher_is_better: Mapped[bool]
+    missing: Mapped[float | None]  # share of items without an answer; None: nothing is written
+    truncated: Mapped[float | None]  # share of items cut off before an answer
+    config_hash: Mapped[str] = mapped_column(String(64))
+    prompts_hash: Mapped[str] = mapped_column(String(64))
+    asked: Mapped[str] = mapped_column(ForeignKey("item_lists.hash"))
+    items: Mapped[bytes]  # float32 scores in the order of the list of items
+    outputs: Mapped[bytes]  # {"extracted": [text or null], "states": [first letter or null]}
+    seconds: Mapped[float]
+    created: Mapped[float] = mapped_column(default=time.time)
+
+    __table_args__ = (UniqueConstraint("point_id", "task", "config_hash"),)
+
+
+class ItemList(Base):
+    """Which items were asked, in order: stored once for all points that were asked the same."""
+
+    __tablename__ = "item_lists"
+
+    hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    items: Mapped[bytes]  # [[doc_id, doc_hash], ...], packed
+
+
 class Setting(Base):
     """A value the user chose in the app, by key."""
 

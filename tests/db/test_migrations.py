@@ -16,7 +16,18 @@ from sqlalchemy import Engine, MetaData, create_engine, inspect, text
 from db import migrations, schema_1, schema_2, schema_3
 from db.engine import close_databases, open_database, session, transaction
 from db.errors import DatabaseError
-from db.tables import Answer, Base, Evaluation, Model, Reply
+from db.packed import pack_floats, pack_json, unpack_floats
+from db.tables import (
+    Answer,
+    Base,
+    Evaluation,
+    ItemList,
+    Model,
+    PointScore,
+    Reply,
+    Study,
+    StudyPoint,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -212,3 +223,39 @@ def test_a_database_of_the_third_format_learns_which_way_is_better(home: Path) -
         scores = [a.score for a in opened.query(Answer).order_by(Answer.evaluation_id)]
         expected = [1.0, 0.25 / math.log(2), math.exp(0.25), 0.0, -0.25]
         assert scores == pytest.approx(expected)
+
+
+def test_a_database_of_the_fourth_format_opens_and_takes_studies(home: Path) -> None:
+    """Written by the frozen steps up to format 4, opened today: its rows stay, studies fit in."""
+    old = create_engine(f"sqlite:///{home / 'crucible.db'}")
+    with old.begin() as connection:
+        for step in migrations.MIGRATIONS[:4]:
+            step(connection)
+        connection.execute(text("PRAGMA user_version = 4"))
+        connection.execute(text(
+            "INSERT INTO models (id, name, source, role, note, archived, created) "
+            "VALUES (1, 'old', '/x', 'base', '', 0, 1.0)"
+        ))  # fmt: skip
+    assert "studies" not in inspect(old).get_table_names()
+    old.dispose()
+    with transaction() as opened:
+        assert opened.get_one(Model, 1).name == "old"
+        study = Study(name="s", design={"name": "s"}, design_hash="h")
+        opened.add(study)
+        opened.flush()
+        point = StudyPoint(study_id=study.id, key="k", stage="1", position=0, point={},
+                           recipe_yaml="", recipe_hash="r")  # fmt: skip
+        opened.add_all([point, ItemList(hash="i", items=pack_json([[0, "d"]]))])
+        opened.flush()
+        opened.add(PointScore(
+            point_id=point.id, suite="s", task="t", domain="d", metric="acc", value=1.0, n=1,
+            higher_is_better=True, config_hash="c", prompts_hash="p", asked="i",
+            items=pack_floats([1.0]), outputs=pack_json({"extracted": ["yes"], "states": "r"}),
+            seconds=0.1,
+        ))  # fmt: skip
+    with transaction() as opened:
+        assert list(unpack_floats(opened.query(PointScore).one().items)) == [1.0]
+        opened.delete(opened.get_one(Study, 1))
+    with session() as opened:  # its points and their scores went with it
+        assert opened.query(StudyPoint).count() == opened.query(PointScore).count() == 0
+    assert len(list(home.glob("crucible-v4-*.db"))) == 1
