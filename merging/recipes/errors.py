@@ -28,7 +28,12 @@ TYPE_NAMES = {
 
 
 def sentence(
-    error: pydantic.ValidationError, *, what: str, known: Iterable[str], limits: dict[str, str]
+    error: pydantic.ValidationError,
+    *,
+    what: str,
+    known: Iterable[str],
+    limits: dict[str, str],
+    whole: str = "recipe",
 ) -> str:
     """The first problem of a validation error, in words.
 
@@ -37,6 +42,7 @@ def sentence(
         what: what the fields belong to, such as `option of ties`.
         known: the names allowed there.
         limits: per name the allowed range in words, where there is one.
+        whole: what a missing name is missing from.
     """
     problems = error.errors(include_url=False)
     # a misspelt name explains a missing one, so it is told first
@@ -47,7 +53,7 @@ def sentence(
     if kind == "extra_forbidden":
         return unknown(what, str(place[-1]), known)
     if kind == "missing":
-        return f'The recipe lacks "{name}".'
+        return f'The {whole} lacks "{name}".'
     if kind in TYPE_NAMES:
         return f"{name} must be {TYPE_NAMES[kind]}, not {shown(given)}."
     if kind in ("greater_than_equal", "less_than_equal", "greater_than", "less_than"):

@@ -18,16 +18,18 @@ class _Loader(yaml.SafeLoader):
     """A safe loader that refuses aliases (no bombs), repeated keys and deep nesting."""
 
     depth = 0
+    what = "recipe"
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             mark = self.peek_event().start_mark
             raise RecipeError(
-                f"The recipe uses a YAML alias (*) in line {mark.line + 1}; write the value out."
+                f"The {self.what} uses a YAML alias (*) in line {mark.line + 1}; "
+                "write the value out."
             )
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            raise RecipeError(f"The recipe is nested more than {MAX_DEPTH} levels deep.")
+            raise RecipeError(f"The {self.what} is nested more than {MAX_DEPTH} levels deep.")
         try:
             return super().compose_node(parent, index)
         finally:
@@ -38,11 +40,12 @@ class _Loader(yaml.SafeLoader):
         for key_node, _ in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
                 raise RecipeError(
-                    f"A key of the recipe in line {key_node.start_mark.line + 1} is not a word."
+                    f"A key of the {self.what} in line {key_node.start_mark.line + 1} is not a "
+                    "word."
                 )
             if key_node.value in seen:
                 raise RecipeError(
-                    f'"{key_node.value}" appears twice in the recipe, the second time in line '
+                    f'"{key_node.value}" appears twice in the {self.what}, the second time in line '
                     f"{key_node.start_mark.line + 1}. Keep one of them."
                 )
             seen.add(key_node.value)
@@ -55,11 +58,12 @@ _Loader.add_implicit_resolver(
 )
 
 
-def read_yaml(text: str | bytes) -> dict[str, Any]:
+def read_yaml(text: str | bytes, what: str = "recipe") -> dict[str, Any]:
     """Parse a recipe's text into a mapping.
 
     Args:
         text: YAML, at most 256 KB.
+        what: what the text is called in messages.
 
     Raises:
         RecipeError: not YAML, too large, an alias, a repeated key, or not a mapping.
@@ -68,30 +72,31 @@ def read_yaml(text: str | bytes) -> dict[str, Any]:
         try:
             text = text.decode("utf-8")
         except UnicodeDecodeError:
-            raise RecipeError("The recipe is not a UTF-8 text file.") from None
+            raise RecipeError(f"The {what} is not a UTF-8 text file.") from None
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
-        raise RecipeError("The recipe is larger than 256 KB; a recipe is a page of text at most.")
+        raise RecipeError(f"The {what} is larger than 256 KB; it is a page of text at most.")
     loader = None
     try:
         loader = _Loader(text)
+        loader.what = what
         data = loader.get_single_data()
     except yaml.YAMLError as error:
-        raise RecipeError(_syntax(error)) from None
+        raise RecipeError(_syntax(error, what)) from None
     except (ValueError, TypeError, RecursionError):
         # the constructors of dates and numbers (their words are Python's), and keys that are lists
-        raise RecipeError("The recipe holds a number, date or key that cannot be read.") from None
+        raise RecipeError(f"The {what} holds a number, date or key that cannot be read.") from None
     finally:
         if loader is not None:
             loader.dispose()
     if data is None:
-        raise RecipeError("The recipe is empty.")
+        raise RecipeError(f"The {what} is empty.")
     if not isinstance(data, dict):
         raise RecipeError(
-            "The recipe must be keys and values, one a line, such as 'method: task_arithmetic'."
+            f"The {what} must be keys and values, one a line, such as 'base: sandbox/base'."
         )
     for key in data:
         if not isinstance(key, str):
-            raise RecipeError(f"The recipe's key {key!r} is not a word.")
+            raise RecipeError(f"The {what}'s key {key!r} is not a word.")
     return data
 
 
@@ -126,11 +131,11 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def _syntax(error: yaml.YAMLError) -> str:
+def _syntax(error: yaml.YAMLError, what: str) -> str:
     """A sentence for a syntax error, with its line where the parser knows it."""
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or "it cannot be parsed"
     if problem == "but found another document":
-        return "The file holds several recipes; give each one by itself."
+        return f"The file holds several documents; give each {what} by itself."
     where = f" in line {mark.line + 1}" if mark is not None else ""
-    return f"The recipe is not valid YAML{where}: {problem}."
+    return f"The {what} is not valid YAML{where}: {problem}."

@@ -1,0 +1,1 @@
+"""Designed sets of merges with their analysis. Composes merging and evaluation, no database."""

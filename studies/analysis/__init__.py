@@ -1,0 +1,1 @@
+"""What a study's scores say: pure functions from `Results` to frozen numbers with a `table()`."""
