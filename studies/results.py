@@ -197,7 +197,7 @@ class Results:
         Those where higher is better and that every scored parent has (without parents: every
         point). A model that lacks one of them has no mean score, rather than one over fewer tasks.
         """
-        there = np.isfinite(self.scores("report")) & np.isfinite(self.scores("search"))
+        there = np.isfinite(self.scores("report"))
         n_parents = len(self.models) - len(self.points)
         who = there[:n_parents] if n_parents else there
         upward = np.array([task.higher_is_better for task in self.tasks], dtype=np.bool_)
@@ -246,9 +246,12 @@ class Results:
             tasks: `(tasks,)`, a part of the shared ones.
         """
         columns = self.shared if tasks is None else tasks
-        if not columns.any():
+        values = self._scores[part][:, columns]
+        # a task of one item has none to search on, and is nobody's ground for choosing
+        values = values[:, np.isfinite(values).any(axis=0)]
+        if not values.size:
             return np.full(len(self.models), np.nan)
-        found: Floats = self._scores[part][:, columns].mean(axis=1)
+        found: Floats = values.mean(axis=1)
         return found
 
     def macro(self, model: Scored | str, part: Part = "report") -> float | None:
