@@ -12,7 +12,7 @@ import numpy as np
 
 from evaluation.answer_states import shares, state_of
 from evaluation.errors import TaskError
-from evaluation.harness.tasks import Item
+from evaluation.harness.items import Item, LeftOut, explain
 from evaluation.statistics.uncertainty import standard_error
 
 _BOOTSTRAP_DRAWS = 200
@@ -38,7 +38,8 @@ def score_task(task: Any, items: Sequence[Item]) -> dict[str, Any]:
     Returns:
         The keys metric, value, stderr, n, higher_is_better, metrics (every metric under every
         filter), missing and truncated (shares, None where nothing was written), prompts_hash and
-        answers of a score event.
+        answers of a score event; and left_out, the items whose grading failed. Where that is all
+        of them there is nothing but n and left_out.
 
     Raises:
         TaskError: the task's metrics fail on the replies.
@@ -46,7 +47,11 @@ def score_task(task: Any, items: Sequence[Item]) -> dict[str, Any]:
     task._instances = [request for item in items for request in item.requests]
     task.apply_filters()
     filters = list(task._instances[0].filtered_resps)
-    by_filter = {name: _per_item(task, items, name) for name in filters}
+    by_filter, items, left_out = _graded(task, items, filters)
+    if not items:
+        return {"n": 0, "left_out": left_out}
+    if not by_filter[filters[0]][0]:
+        raise TaskError("its metrics give no value")
     first = filters[0]
     told = [row.pop("extracted", _UNTOLD) for row in by_filter[first]]
     for row in (row for rows in by_filter.values() for row in rows):
@@ -81,6 +86,7 @@ def score_task(task: Any, items: Sequence[Item]) -> dict[str, Any]:
         "truncated": truncated,
         "prompts_hash": _prompts_hash(items),
         "answers": answers,
+        "left_out": left_out,
     }
 
 
@@ -104,19 +110,26 @@ def _mark_unfinished(
     ]
 
 
-def _per_item(task: Any, items: Sequence[Item], key: str) -> list[dict[str, Any]]:
-    rows = []
+def _graded(
+    task: Any, items: Sequence[Item], filters: Sequence[str]
+) -> tuple[dict[str, list[dict[str, Any]]], list[Item], list[LeftOut]]:
+    """Filter -> metrics of each item; the items that have them; and those whose grading fails."""
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in filters}
+    graded: list[Item] = []
+    bad: list[LeftOut] = []
     for item in items:
-        replies = [request.filtered_resps[key] for request in item.requests]
         try:
-            rows.append(dict(task.process_results(item.doc, replies)))
-        except Exception as error:
-            raise TaskError(
-                f"item {item.doc_id} cannot be scored ({type(error).__name__}: {error})"
-            ) from error
-    if not rows[0]:
-        raise TaskError("its metrics give no value")
-    return rows
+            found = [
+                dict(task.process_results(item.doc, [r.filtered_resps[key] for r in item.requests]))
+                for key in filters
+            ]
+        except Exception as error:  # whatever a task's own code raises is that item's problem
+            bad.append(LeftOut(item.doc_id, explain(error)))
+            continue
+        graded.append(item)
+        for key, row in zip(filters, found, strict=True):
+            rows[key].append(row)
+    return rows, graded, bad
 
 
 def _primary(task: Any, row: dict[str, Any]) -> str:
@@ -131,9 +144,14 @@ def _clusters(task: Any, items: Sequence[Item]) -> list[str] | None:
     field = (task.config.metadata or {}).get("cluster")
     if field is None:
         return None
-    if any(field not in item.doc for item in items):
-        raise TaskError(f"its metadata names the cluster field {field!r}, which some items lack")
-    return [str(item.doc[field]) for item in items]
+    found = [item.doc.get(field) for item in items]
+    if all(one is None for one in found):
+        raise TaskError(f"its metadata names the cluster field {field!r}, which its items lack")
+    # An item without a source stands alone, as it does when a split is drawn.
+    return [
+        f"item {item.doc_id}" if one is None else f"of {one}"
+        for item, one in zip(items, found, strict=True)
+    ]
 
 
 def _aggregate(

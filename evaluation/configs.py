@@ -17,6 +17,7 @@ import yaml
 
 from evaluation.errors import SuiteError
 from evaluation.extraction.grade import EXTRACTION_VERSION
+from evaluation.harness.splits import from_questions
 from evaluation.harness.task_files import TaskFile, read_config
 from evaluation.holdout import Part
 from evaluation.published.prompt_versions import knows_versions, standard
@@ -43,10 +44,14 @@ def task_configs(
     if limit is not None and limit < 1:
         raise SuiteError(f"The limit must be at least 1 item per task, not {limit}.")
     files = suite.task_files()
-    stamp = part.stamp() if part else {}
-    return {
-        task: _config(suite, task, files.get(task), limit, dtype) | stamp for task in suite.tasks
-    }
+    configs = {task: _config(suite, task, files.get(task), limit, dtype) for task in suite.tasks}
+    if part is not None:
+        for task, config in configs.items():
+            raw = files[task].config if task in files else _harness_config(suite, task)
+            config |= part.stamp()
+            if config["num_fewshot"] and from_questions(raw):
+                config["fewshot_within_part"] = True  # earlier its examples could be of the other
+    return configs
 
 
 def config_hash(config: Mapping[str, Any]) -> str:

@@ -22,6 +22,8 @@ from evaluation.suites import Suite, nearest
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from evaluation.prepared import Prepared
+
 __all__ = ["config_hash", "evaluate", "load_model", "scoring_dtype", "task_configs"]
 
 Event = dict[str, Any]
@@ -40,6 +42,7 @@ def evaluate(
     part: Part | None = None,
     model_label: str = "",
     skip: Collection[str] = frozenset(),
+    prepared: Prepared | None = None,
 ) -> Iterator[Event]:
     """Score a model on the tasks of a suite.
 
@@ -55,6 +58,8 @@ def evaluate(
         part: only the items of this part of a split (``evaluation.holdout``), None for all.
         model_label: how the result event calls the model.
         skip: tasks not to score (already scored under the same configuration).
+        prepared: tasks, prompts and tokens from models before, which share the tokenizer, suite,
+            limit and part; the scores are the same without.
 
     Yields:
         stage, progress, warning, log, score, task_error and, last, result events::
@@ -63,7 +68,7 @@ def evaluate(
              "higher_is_better", "metrics": {name: {"value", "stderr"}}, "config", "config_hash",
              "prompts_hash", "seconds", "answers": [{"doc_id", "doc_hash", "prompt",
              "prompt_hash", "target", "output", "extracted", "choices", "stopped", "stray",
-             "score", "correct"}]}
+             "score", "correct"}], "left_out": [{"doc_id", "text"}]}
             {"kind": "result", "model", "suite", "scores": {task: value},
              "errors": {task: text}, "groups": {name of lm-eval's: its joint score},
              "skipped": [...], "seconds"}
@@ -83,7 +88,7 @@ def evaluate(
     from evaluation.session import Session  # imports lm-eval and torch
 
     with _threads_for(model):
-        session = Session(model, tokenizer, suite, limit, part)
+        session = Session(model, tokenizer, suite, limit, part, prepared)
         for event in session.run([name for name in names if name not in skip]):
             if event["kind"] == "score":
                 config = configs[event["task"]]

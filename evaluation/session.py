@@ -11,8 +11,10 @@ from evaluation import held_out_items
 from evaluation.answers import score_task
 from evaluation.errors import EvaluationError, TaskError
 from evaluation.extraction.reply import Reply
-from evaluation.harness.tasks import Item, build_items, count_items, load_task, quiet_harness
+from evaluation.harness.items import Item, LeftOut, build_items, told
+from evaluation.harness.tasks import count_items, load_task, quiet_harness
 from evaluation.holdout import Part
+from evaluation.prepared import Prepared
 from evaluation.published.origin import origin
 from evaluation.scoring.scorer import Scorer
 from evaluation.scoring.thinking import opened_by, strip
@@ -33,6 +35,7 @@ class Session:
         suite: where the tasks and their settings come from.
         limit: items per task, None for all.
         part: of a split of the items, None for all of them.
+        prepared: what was made for models of this tokenizer before; None to make it.
     """
 
     def __init__(
@@ -42,7 +45,9 @@ class Session:
         suite: Suite,
         limit: int | None,
         part: Part | None = None,
+        prepared: Prepared | None = None,
     ) -> None:
+        self.prepared = prepared
         self.model = model
         self.tokenizer = tokenizer
         self.suite = suite
@@ -61,7 +66,8 @@ class Session:
         for name in names:
             try:
                 with quiet_harness():
-                    loaded[name] = load_task(self.suite, name, files)
+                    load = self.prepared.load_task if self.prepared else load_task
+                    loaded[name] = load(self.suite, name, files)
             except EvaluationError as error:
                 yield self._error(name, error)
         if self.part is not None:
@@ -87,11 +93,16 @@ class Session:
         settings = self.suite.settings_for(name)
         scorer = self._scorer(name)
         items: list[Item] = []
+        left_out: list[LeftOut] = []
         with quiet_harness():
             keep = None if self._kept is None else self._kept[name]
-            for part in build_items(task, scorer, settings, self.limit, keep):
+            build = self.prepared.build_items if self.prepared else build_items
+            for part, bad in build(task, scorer, settings, self.limit, keep):
                 items += part
+                left_out += bad
                 yield self._progress(name, 0)
+        if left_out:
+            yield self._left_out(name, left_out, len(items) + len(left_out), "asked")
         if not items:
             where = f" in the {self.part.name} part of the split" if self.part else ""
             raise TaskError(f"it has no items{where}")
@@ -99,15 +110,30 @@ class Session:
         yield from self._drain(name)
         with quiet_harness():
             scored = score_task(task, items)
-        yield from self._unanswered(name, scored["metrics"], len(items))
+        ungraded = scored.pop("left_out")
+        if ungraded:
+            yield self._left_out(name, ungraded, len(items), "graded")
+        left_out = sorted([*left_out, *ungraded], key=lambda one: one.doc_id)
+        yield from self._unanswered(name, scored["metrics"], scored["n"])
         yield {
             "kind": "score",
             "task": name,
             "domain": self.suite.domain(name),
             **scored,
+            "left_out": [{"doc_id": one.doc_id, "text": one.text} for one in left_out],
             "data": origin(task),
             "seconds": time.perf_counter() - started,
         }
+
+    def _left_out(self, name: str, bad: list[LeftOut], asked: int, verb: str) -> Event:
+        """A warning about some items; nothing can be scored where it is about all of them.
+
+        Raises:
+            TaskError: they are all there are.
+        """
+        if len(bad) == asked:
+            raise TaskError(told(bad, asked, verb))
+        return {"kind": "warning", "text": f"{name}: {told(bad, asked, verb)}.", "task": name}
 
     def _count(self, name: str, task: Any) -> int:
         if self._kept is None:
@@ -132,6 +158,7 @@ class Session:
                 chat_template=fallback,
                 warn=self._warnings.append,
                 thinking=settings.strips_thinking,
+                encoder=self.prepared and self.prepared.encoder(settings.add_bos_token),
             )
         return self._scorers[key]
 

@@ -9,40 +9,23 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache, lru_cache
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from evaluation.errors import EvaluationError, EvaluationFailure, TaskError
+from evaluation.harness.first_item import first_item_may_be_bad
 from evaluation.harness.own_tasks import load_harness_task
 from evaluation.harness.task_files import TaskFile
 from evaluation.published.facts import dataset_of
 from evaluation.published.folder import locate, told_missing
 from evaluation.published.hub import commit_of, download, offline
 from evaluation.published.prompt_versions import knows_versions, overrides
-from evaluation.scoring.scorer import Scorer
 from evaluation.suites import Settings, Suite
 
 FEWSHOT_SEED = 1234  # the harness's default
-
-
-@dataclass
-class Item:
-    """One document of a task with the requests that ask it.
-
-    Attributes:
-        doc_id: number in the task's data, from 0.
-        doc: the document.
-        requests: lm-eval instances; their ``resps`` are filled by the scorer.
-    """
-
-    doc_id: int
-    doc: dict[str, Any]
-    requests: list[Any]
 
 
 def load_task(suite: Suite, name: str, files: dict[str, TaskFile]) -> Any:
@@ -67,7 +50,9 @@ def load_task(suite: Suite, name: str, files: dict[str, TaskFile]) -> Any:
             if name not in suite.harness:
                 raise TaskError(f"no task file defines {name!r}")
             leaf = suite.harness[name]
-            return _prepare(load_harness_task(leaf, suite.revisions), settings)
+            with first_item_may_be_bad():
+                task = load_harness_task(leaf, suite.revisions)
+            return _prepare(task, settings)
         if file.problem:
             raise TaskError(file.problem.rstrip("."))
         return _prepare(_build(name, file, settings), settings)
@@ -105,7 +90,10 @@ def _build(name: str, file: TaskFile, settings: Settings) -> Any:
         else:
             kwargs["data_files"] = {k: [str(p) for p in paths] for k, paths in data.items()}
             config["dataset_kwargs"] = kwargs
-    return TaskManager(include_defaults=False).load([config])["tasks"][name]
+    with first_item_may_be_bad():
+        task = TaskManager(include_defaults=False).load([config])["tasks"][name]
+    task.own_file = bool(data) and not file.published
+    return task
 
 
 def _prepare(task: Any, settings: Settings) -> Any:
@@ -186,77 +174,22 @@ def _parse_rows(path: Path) -> Iterator[tuple[str, Any]]:
 def _as_datasets(splits: dict[str, list[dict[str, Any]]]) -> Any:
     from datasets import Dataset, DatasetDict
 
-    return DatasetDict({split: Dataset.from_list(rows) for split, rows in splits.items()})
+    # The columns are those of all lines, not of the first alone, which may be the one that is bad.
+    names = {split: dict.fromkeys(k for row in rows for k in row) for split, rows in splits.items()}
+    return DatasetDict(
+        {
+            split: Dataset.from_list(
+                [{name: row.get(name) for name in names[split]} for row in rows]
+            )
+            for split, rows in splits.items()
+        }
+    )
 
 
 def count_items(task: Any, limit: int | None) -> int:
     """Documents that will be asked."""
     n = len(task.eval_docs)
     return n if limit is None else min(n, limit)
-
-
-def build_items(
-    task: Any,
-    scorer: Scorer,
-    settings: Settings,
-    limit: int | None,
-    keep: Collection[int] | None = None,
-) -> Iterator[list[Item]]:
-    """Ask the task for the requests of its documents, a hundred documents at a time.
-
-    With ``keep`` only documents of these numbers are asked, and the limit counts among them.
-
-    Raises:
-        TaskError: an item that cannot be asked, with its number.
-    """
-    chat = bool(settings.apply_chat_template)
-    multiturn = chat and settings.fewshot_as_multiturn is not False
-    part: list[Item] = []
-    docs = task.doc_iterator(limit=None if keep is not None else limit)
-    if keep is not None:  # (the harness's own `samples` would number them anew)
-        wanted = set(keep)
-        docs = islice((one for one in docs if one[0] in wanted), limit)
-    for doc_id, doc in docs:
-        try:
-            _check_choices(task, doc)
-            context = task.fewshot_context(
-                doc,
-                num_fewshot=task.config.num_fewshot or 0,
-                system_instruction=settings.system_instruction,
-                apply_chat_template=chat,
-                fewshot_as_multiturn=multiturn,
-                chat_template=scorer.apply_chat_template if chat else None,
-                gen_prefix=task.doc_to_prefix(doc),
-            )
-            requests = task.construct_requests(
-                doc=doc,
-                ctx=context,
-                metadata=(task.config["task"], doc_id, task.config.repeats),
-                apply_chat_template=chat,
-                chat_template=scorer.apply_chat_template if chat else None,
-            )
-        except EvaluationError as error:
-            raise TaskError(f"item {doc_id}: {error}") from error
-        except Exception as error:
-            raise TaskError(f"item {doc_id} cannot be asked ({_explain(error)})") from error
-        part.append(Item(doc_id, doc, requests if isinstance(requests, list) else [requests]))
-        if len(part) == 100:
-            yield part
-            part = []
-    if part:
-        yield part
-
-
-def _check_choices(task: Any, doc: dict[str, Any]) -> None:
-    if task.OUTPUT_TYPE != "multiple_choice":
-        return
-    choices = task.doc_to_choice(doc)
-    if len(choices) < 2:
-        raise TaskError(
-            f"a multiple-choice item needs at least two choices and this one has {len(choices)}"
-        )
-    if any(not str(choice) for choice in choices):
-        raise TaskError("one of its choices is empty")
 
 
 def _explain(error: Exception) -> str:

@@ -133,6 +133,36 @@ class Encoder:
         return Pair([self.prefix_token_id], tokens)
 
 
+class KeptEncoder(Encoder):
+    """An encoder that keeps what it has encoded: for the same questions to many models.
+
+    What it gives must not be changed by who gets it. It holds the tokens of everything it was ever
+    asked for, a few bytes per token.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, add_bos_token: bool | None) -> None:
+        super().__init__(tokenizer, add_bos_token)
+        self._kept: dict[Hashable, list[list[int]]] = {}
+        self._kept_pairs: dict[Hashable, list[Pair]] = {}
+
+    def encode(self, texts: Sequence[str], special: bool | None = None) -> list[list[int]]:
+        """As `Encoder.encode`."""
+        key = (tuple(texts), special)
+        if key not in self._kept:
+            self._kept[key] = super().encode(texts, special)
+        return self._kept[key]
+
+    def encode_pairs(
+        self, pairs: Sequence[tuple[str, str]], items: Sequence[Hashable]
+    ) -> list[Pair]:
+        """As `Encoder.encode_pairs`."""
+        key = (tuple(pairs), tuple(items))
+        if key not in self._kept_pairs:
+            plain = Encoder(self.tokenizer, self.add_bos_token)
+            self._kept_pairs[key] = plain.encode_pairs(pairs, items)
+        return self._kept_pairs[key]
+
+
 def _move_blanks(context: str, continuation: str) -> tuple[str, str]:
     stripped = context.rstrip()
     return stripped, context[len(stripped) :] + continuation

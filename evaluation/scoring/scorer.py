@@ -50,6 +50,8 @@ class Scorer(LM):
         share: run shared contexts once; False scores every continuation on its own.
         warn: called with one sentence for each departure from the usual.
         thinking: stop strings end an answer, not the thoughts before it (``thinking``).
+        encoder: that has encoded the same prompts before, with this tokenizer and this
+            ``add_bos_token``; None for a new one.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Scorer(LM):
         share: bool = True,
         warn: Callable[[str], None] | None = None,
         thinking: bool = False,
+        encoder: Encoder | None = None,
     ) -> None:
         super().__init__()
         if getattr(model.config, "is_encoder_decoder", False):
@@ -72,7 +75,7 @@ class Scorer(LM):
             )
         self.model = model
         self.tokenizer = tokenizer
-        self.encoder = Encoder(tokenizer, add_bos_token)
+        self.encoder = encoder or Encoder(tokenizer, add_bos_token)
         self.window = window(model, tokenizer)
         self._device = model.device
         self._warned: set[str] = set()

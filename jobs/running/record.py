@@ -152,7 +152,8 @@ class Recorder:
                     Evaluation.config_hash == event["config_hash"])  # fmt: skip
             opened.execute(delete(Evaluation).where(*same))
             columns = ("task", "domain", "task_version", "metric", "value", "stderr", "n",
-                       "config", "config_hash", "prompts_hash", "seconds")  # fmt: skip
+                       "config", "config_hash", "prompts_hash", "seconds",
+                       "higher_is_better")  # fmt: skip
             row = Evaluation(
                 model_id=model_id,
                 model_fingerprint=fingerprint,
@@ -161,6 +162,7 @@ class Recorder:
                 signatures=found,
                 missing=event.get("missing"),
                 truncated=event.get("truncated"),
+                left_out=event.get("left_out") or None,
                 **{name: event[name] for name in columns},
             )
             opened.add(row)

@@ -37,7 +37,7 @@ def score(task: str = "t", value: float = 0.5, n: int = 3) -> dict[str, Any]:
     return {
         "kind": "score", "task": task, "domain": "d", "task_version": "1", "metric": "acc",
         "value": value, "stderr": 0.1, "n": n, "config": {"limit": None}, "config_hash": "c",
-        "prompts_hash": "p", "seconds": 1.0, "answers": answers,
+        "prompts_hash": "p", "higher_is_better": True, "seconds": 1.0, "answers": answers,
     }  # fmt: skip
 
 
