@@ -1,0 +1,1 @@
+"""Studies in the database: planned, queued, recorded, read back."""
