@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import int32, uint32
 
 from merging.kernels.compiled import compiled, inlined
+from merging.kernels.numbers import int32, uint32
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,23 +1,32 @@
-"""Compiling the kernels, and keeping the machine code between processes.
+"""The kernels as machine code, which is kept between processes.
 
-numba keeps machine code by the source file of the function alone, though functions of other files
-are compiled into it. So it gets a folder named for the content of this whole package: an edit or an
-update anywhere in it never meets old machine code.
+A function is compiled by numba when it is first called on a machine, and its machine code written
+to a folder; a later process loads that without numba, whose import takes longer than many a merge.
+Kernel modules therefore do not import numba: the names of its types are in
+`merging.kernels.numbers`.
+
+The folder is named for the content of this whole package, the file for that of the function's own
+source, for numba's version and for the processor: an edit, an update or another machine never
+meets machine code that was made for something else.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import pickle
 import shutil
 import tempfile
 import threading
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property, update_wrapper
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar
+from types import FunctionType
+from typing import Any, TypeVar, cast
 
-import numba
+from merging.kernels.loading import Code, load, processor
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -28,44 +37,148 @@ OPTIONS = {"nogil": True, "error_model": "numpy"}
 # numba's types of what many kernels take. What is only read may be read-only memory.
 VECTOR = "Array(float32, 1, 'C', readonly=True)"
 MODELS = "Array(float32, 2, 'C', readonly=True)"
-_lock = threading.Lock()
+DIGEST_BYTES = 32
+_lock = threading.RLock()
 
 
 def compiled(signature: str) -> Callable[[Function], Function]:
-    """Compile the function now, for one signature, or load it from an earlier process.
+    """Compile the function when it is first called, or load it from an earlier process.
 
     Args:
-        signature: numba's types, such as `"void(float32[::1], int64)"`. Other types are refused
-            when the function is called, so that nothing is ever compiled in the middle of a merge.
+        signature: numba's types, such as `"void(float32[::1], int64)"`. Other arrays are refused
+            when the function is called.
     """
 
-    def compile_now(function: Function) -> Function:
-        folder = cache_folder()
-        if folder is None:
-            return _compile(function, signature, keep=False)
-        with _lock:
-            before = numba.config.CACHE_DIR
-            numba.config.CACHE_DIR = str(folder)
-            try:
-                return _compile(function, signature, keep=True)
-            except (OSError, RuntimeError):
-                # the folder went away or the disk is full: compiling again is all that is lost
-                return _compile(function, signature, keep=False)
-            finally:
-                numba.config.CACHE_DIR = before
+    def later(function: Function) -> Function:
+        return cast("Function", Compiled(function, signature))
 
-    return compile_now
+    return later
 
 
 def inlined(function: Function) -> Function:
     """A part of compiled functions, compiled into each of them."""
-    part: Function = numba.njit(inline="always", **OPTIONS)(function)
-    return part
+    return cast("Function", Part(lambda: _njit(inline="always")(_resolved(function))))
 
 
-def _compile(function: Function, signature: str, *, keep: bool) -> Function:
-    kernel: Function = numba.njit(signature, cache=keep, **OPTIONS)(function)
-    return kernel
+class Part:
+    """What compiled functions call, made when the first of them is compiled.
+
+    Args:
+        make: gives it as numba knows it; where numba is imported.
+    """
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+
+    @cached_property
+    def in_numba(self) -> Any:
+        """The part as numba knows it."""
+        return self._make()
+
+
+class Compiled(Part):
+    """A function with one signature; calling it calls its machine code.
+
+    Args:
+        function: in the part of Python that numba compiles.
+        signature: its types.
+    """
+
+    def __init__(self, function: Callable[..., Any], signature: str) -> None:
+        super().__init__(self._alone)
+        self.function = function
+        self.signature = signature
+        self._call: Callable[..., Any] | None = None
+        update_wrapper(self, function)
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call the machine code, made or loaded if this is the first time."""
+        return (self._call or self.ready())(*arguments)
+
+    def ready(self) -> Callable[..., Any]:
+        """The function as machine code, loaded or made."""
+        with _lock:
+            if self._call is None:
+                self._call = self._loaded() or self._made()
+            return self._call
+
+    def _loaded(self) -> Callable[..., Any] | None:
+        """The function from machine code of an earlier process."""
+        code = _read(self._file)
+        return None if code is None else load(code, self.function.__name__)
+
+    def _made(self) -> Callable[..., Any]:
+        from merging.kernels.emitting import NotAlone, emit
+
+        try:
+            code = emit(self.in_numba)
+        except NotAlone:  # slower to start, and the same otherwise
+            made: Callable[..., Any] = _njit(self.signature)(_resolved(self.function))
+            return made
+        _write(self._file, code)
+        return load(code, self.function.__name__)
+
+    def _alone(self) -> Any:
+        """The function without what would make it callable from Python."""
+        how = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+        return _njit(self.signature, **how)(_resolved(self.function))
+
+    @property
+    def _file(self) -> Path | None:
+        """Where the machine code is kept."""
+        folder = cache_folder()
+        if folder is None:
+            return None
+        path = self.function.__code__.co_filename
+        about = [_of_file(path), self.function.__qualname__, self.signature, _made_by()]
+        stamp = hashlib.sha256("\n".join(about).encode()).hexdigest()[:16]
+        return folder / f"{Path(path).stem}.{self.function.__name__}-{stamp}"
+
+
+def _njit(*arguments: Any, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    import numba
+
+    decorate: Callable[[Callable[..., Any]], Any] = numba.njit(*arguments, **OPTIONS, **options)
+    return decorate
+
+
+def _resolved(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function with the parts it calls as numba knows them."""
+    assert isinstance(function, FunctionType)
+    known = {
+        name: value.in_numba if isinstance(value, Part) else value
+        for name, value in function.__globals__.items()
+        if not isinstance(value, Part) or name in function.__code__.co_names
+    }
+    return update_wrapper(FunctionType(function.__code__, known, function.__name__), function)
+
+
+def _read(file: Path | None) -> Code | None:
+    """Machine code from a file; None where there is none, or a damaged one."""
+    if file is None:
+        return None
+    try:
+        content = file.read_bytes()
+    except OSError:
+        return None
+    digest, body = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
+    # the linker would end the process over a damaged file
+    return pickle.loads(body) if hashlib.sha256(body).digest() == digest else None
+
+
+def _write(file: Path | None, code: Code) -> None:
+    """Keep machine code; where that cannot be done, compiling again is all that is lost."""
+    if file is None:
+        return
+    body = pickle.dumps(code)
+    with contextlib.suppress(OSError):
+        descriptor, name = tempfile.mkstemp(dir=file.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as opened:
+                opened.write(hashlib.sha256(body).digest() + body)
+            os.replace(name, file)
+        except OSError:
+            os.unlink(name)
 
 
 @cache
@@ -100,6 +213,31 @@ def _content_hash() -> str:
     for path in sorted(FOLDER.glob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+@cache
+def _of_file(path: str) -> str:
+    """Hash of a source file's content."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+@cache
+def _made_by() -> str:
+    """What besides the source decides the machine code."""
+    settings = [f"{name}={value}" for name, value in sorted(os.environ.items())
+                if name.startswith("NUMBA_") and name != "NUMBA_CACHE_DIR"]  # fmt: skip
+    return "\n".join([_version("numba"), _version("llvmlite"), processor(), *settings])
+
+
+def _version(package: str) -> str:
+    """What changes with a package's version, without its import or that of package metadata."""
+    spec = find_spec(package)
+    try:
+        return Path(spec.origin or "").with_name("_version.py").read_text("utf-8") if spec else ""
+    except OSError:
+        from importlib.metadata import version
+
+        return version(package)
 
 
 def _remove_older(parent: Path, stamp: str) -> None:

@@ -9,10 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from merging.kernels.compiled import Part
 
 # numbers that are looked at together
 LANES = 16
@@ -35,15 +32,26 @@ def _compress_between(
     Returns:
         int64, how many there were.
     """
+    from numba import types
+
     signature = types.int64(values, types.int64, types.int32, types.int32, out, types.int64)
     return signature, _build
 
 
-compress_between: Any = intrinsic(_compress_between)
+def _intrinsic() -> Any:
+    from numba.extending import intrinsic
+
+    return intrinsic(_compress_between)
+
+
+compress_between: Any = Part(_intrinsic)
 
 
 def _build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     """LLVM code of `compress_between`."""
+    from llvmlite import ir
+    from numba.core import cgutils
+
     values, place, low, high, out, have = arguments
     numbers = ir.VectorType(ir.IntType(32), LANES)
     flags = ir.VectorType(ir.IntType(1), LANES)

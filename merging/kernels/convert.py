@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import float32, float64, int32, uint16, uint32
 
 from merging.kernels.compiled import compiled
+from merging.kernels.numbers import float32, float64, int32, uint16, uint32
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import int32, int64
 
 from merging.kernels.compiled import VECTOR, compiled, inlined
 from merging.kernels.compress import LANES, compress_between
+from merging.kernels.numbers import int32, int64
 from merging.kernels.weighted import BLOCK
 
 if TYPE_CHECKING:

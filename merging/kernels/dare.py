@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import uint16, uint32
 
 from merging.kernels.chunks import Chunk, Kernel, Whole
 from merging.kernels.compiled import MODELS, VECTOR, compiled
 from merging.kernels.draws import fill_upper, lower, space_for, threshold
 from merging.kernels.election import ELECTION, elect, election
+from merging.kernels.numbers import uint16, uint32
 from merging.kernels.sums import ROW, RowSums, add_values, finish_row
 from merging.kernels.weighted import BLOCK, add_to_sum, place, singles, start_sum
 from merging.methods.per_model import each

@@ -14,9 +14,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import int64, uint32, uint64
 
 from merging.kernels.compiled import compiled, inlined
+from merging.kernels.numbers import int64, uint32, uint64
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from numba import float32
-
 from merging.kernels.chunks import Chunk, Kernel
 from merging.kernels.compiled import MODELS, VECTOR, compiled
+from merging.kernels.numbers import float32
 from merging.kernels.weighted import add_up
 from merging.methods.per_model import each
 from merging.methods.sums import divided

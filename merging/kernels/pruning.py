@@ -6,11 +6,11 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import int64, uint8, uint32
 
 from merging.kernels.compiled import MODELS, VECTOR, compiled, inlined
 from merging.kernels.draws import fill_upper, lower, space_for
 from merging.kernels.election import ELECTION, elect
+from merging.kernels.numbers import int64, uint8, uint32
 from merging.kernels.ranking import buckets_for, sorted_keys
 from merging.kernels.sums import ROW, add_values, finish_row
 from merging.kernels.weighted import BLOCK, add_to_sum, place, start_sum

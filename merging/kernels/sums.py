@@ -13,10 +13,10 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import float64
 
 from merging.kernels.chunks import Chunk, Whole
 from merging.kernels.compiled import MODELS, VECTOR, compiled, inlined
+from merging.kernels.numbers import float64
 from merging.kernels.weighted import BLOCK
 
 if TYPE_CHECKING:

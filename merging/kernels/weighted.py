@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import float32
 
 from merging.kernels.chunks import Chunk
 from merging.kernels.compiled import MODELS, VECTOR, compiled, inlined
+from merging.kernels.numbers import float32
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
