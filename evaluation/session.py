@@ -158,7 +158,7 @@ class Session:
                 chat_template=fallback,
                 warn=self._warnings.append,
                 thinking=settings.strips_thinking,
-                encoder=self.prepared and self.prepared.encoder(settings.add_bos_token),
+                encoder=self.prepared.encoder(settings.add_bos_token) if self.prepared else None,
             )
         return self._scorers[key]
 
