@@ -13,7 +13,6 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args
 import pydantic
 from pydantic import Field
 
-from merging import mergekit
 from merging.errors import RecipeError
 from merging.methods import Method, get_method
 from merging.recipes import errors as recipe_errors
@@ -153,7 +152,9 @@ class Recipe(Strict):
             RecipeError: with one sentence saying what is wrong and where.
         """
         if "merge_method" in data:
-            data = mergekit.translate(data)
+            from merging.mergekit import translate
+
+            data = translate(data)
         return cls(**data)
 
     def to_mapping(self) -> dict[str, Any]:
@@ -182,7 +183,9 @@ class Recipe(Strict):
         Raises:
             RecipeError: what mergekit cannot express, in one sentence.
         """
-        return mergekit.export(self, names)
+        from merging.mergekit import export
+
+        return export(self, names)
 
     @property
     def merge_method(self) -> Method:

@@ -139,8 +139,11 @@ def test_every_kernel_runs_without_numba() -> None:
     assert len(found) > 25
     for module, name in found:
         getattr(import_module(module), name).ready()
-    code = "import sys; sys.modules['numba'] = None; from importlib import import_module\n"
-    code += f"for module, name in {found}: getattr(import_module(module), name).ready()"
+    code = (
+        "import sys; from importlib import import_module\n"
+        f"for module, name in {found}: getattr(import_module(module), name).ready()\n"
+        "assert 'numba' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
