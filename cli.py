@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobs.terminal import model_commands, suite_commands
+from jobs.terminal import model_commands, study_commands, suite_commands
 from jobs.terminal.exchange import scores
 from jobs.terminal.sandbox import sandbox
 
@@ -171,6 +171,7 @@ def evaluate(
     data = report.of_models(asked, show.scored_models(rows), limit=limit, part=wanted)
     show.print_leaderboard(data)
     terminal_suites.print_groups(rows)
+    show.tell_signs(data)
     show.write_json(json, data)
     show.tell_warnings(rows)
     show.tell_task_errors(rows)
@@ -250,6 +251,7 @@ def methods(json: Json = None) -> None:
 
 model_commands.register(app)  # check, verify, similarity and models
 suite_commands.register(app)  # suites, tasks and data
+study_commands.register(app)  # study
 
 
 @app.command()

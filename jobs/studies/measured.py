@@ -71,3 +71,10 @@ def of_like_models(n_parameters: int | None) -> tuple[float, int] | None:
 def cores() -> int:
     """CPU cores that jobs may use."""
     return int(os.environ.get("CRUCIBLE_THREADS") or os.cpu_count() or 1)
+
+
+def free_memory() -> int:
+    """Bytes that programs can still have."""
+    import psutil
+
+    return int(psutil.virtual_memory().available)

@@ -5,6 +5,7 @@ Nothing is registered, downloaded or queued here, so that a page may ask while s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -122,9 +123,10 @@ def facts_of(
     items |= asked.items
     base = here.folders.get(design.base.model)
     size = describe.headers(base) if base is not None else {}
-    n_parameters = size.get("n_parameters")
+    n_parameters = size.get("n_parameters") or size_in_name(design.base.model)
     on_gpu = devices.devices() != ["cpu"]
-    file_bytes = size.get("size_bytes")
+    # of a model that is not here: in bfloat16, as nearly all are published
+    file_bytes = size.get("size_bytes") or (n_parameters and 2 * n_parameters)
     near = measured.of_like_models(n_parameters)
     return estimate.Facts(
         items=items,
@@ -138,10 +140,19 @@ def facts_of(
         measured_parameters=near[1] if near else None,
         device="cuda" if on_gpu else "cpu",
         cores=measured.cores(),
-        ram_free_bytes=needs.ram_free_bytes if needs else None,
+        ram_free_bytes=needs.ram_free_bytes if needs else measured.free_memory(),
         vram_free_bytes=needs.vram_free_bytes if needs else None,
         done=done,
     )
+
+
+def size_in_name(ref: str) -> int | None:
+    """Parameters as a name tells them (`Meta-Llama-3-8B`); None where it does not."""
+    found = re.findall(r"(?<![\w.])(\d+(?:\.\d+)?)([bm])(?![a-z0-9])", ref.lower())
+    if not found:
+        return None
+    number, unit = found[-1]
+    return round(float(number) * (1e9 if unit == "b" else 1e6))
 
 
 def _look(design: Design, here: Here) -> tuple[Sequence[Check], Needs]:
@@ -194,8 +205,8 @@ def _downloads(refs: Sequence[str]) -> str:
     who = refs[0] if len(refs) == 1 else f"{', '.join(refs[:-1])} and {refs[-1]}"
     verb = "is" if len(refs) == 1 else "are"
     return (
-        f"{who} {verb} not on this machine: what the study takes, and whether its models fit "
-        "together, is known when they have been downloaded."
+        f"{who} {verb} not on this machine: time and memory are guessed from the size in the "
+        "base's name, and whether the models fit together is known when they have been downloaded."
     )
 
 
