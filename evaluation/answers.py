@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -64,12 +65,14 @@ def score_task(task: Any, items: Sequence[Item]) -> dict[str, Any]:
         for key, rows in by_filter.items()
         for name in rows[0]
     }
-    scores = [_item_score(row.get(metric)) for row in by_filter[first]]
+    higher = bool(task.higher_is_better().get(metric, True))
+    alone = None if higher else task.aggregation().get(metric)
+    scores = [_item_score(row.get(metric), alone) for row in by_filter[first]]
     binary = all(score in (0.0, 1.0) for score in scores)
     answers = [
         _answer(task, item, metric, first)
         | ({} if extracted is _UNTOLD else {"extracted": extracted})
-        | {"score": score, "correct": score == 1.0 if binary else None}
+        | {"score": score, "correct": score == float(higher) if binary else None}
         for item, score, extracted in zip(items, scores, told, strict=True)
     ]
     for answer in answers:
@@ -80,7 +83,7 @@ def score_task(task: Any, items: Sequence[Item]) -> dict[str, Any]:
         "value": metrics[metric]["value"],
         "stderr": metrics[metric]["stderr"],
         "n": len(items),
-        "higher_is_better": bool(task.higher_is_better().get(metric, True)),
+        "higher_is_better": higher,
         "metrics": metrics,
         "missing": missing,
         "truncated": truncated,
@@ -204,13 +207,18 @@ def _bootstrap_error(function: Callable[[Any], float], values: Sequence[Any]) ->
     return float(np.std(draws, ddof=1))
 
 
-def _item_score(value: Any) -> float:
+def _item_score(value: Any, alone: Callable[[Any], float] | None = None) -> float:
     """One item's part of a metric as a finite number.
 
-    What a corpus metric collects per item becomes the nearest thing an item can have: pairs of
+    Of a metric where lower is better it is the metric on this item ``alone``, so that items are
+    better in the same direction as the score: a text's bits per byte, an answer's perplexity. What
+    another corpus metric collects per item becomes the nearest thing an item can have: pairs of
     label and prediction (F1, MCC, BLEU) are right or wrong, a label with its probabilities (Brier)
     is right when it is the likeliest, a log-probability with a length is that per unit.
     """
+    if alone is not None:
+        with suppress(ArithmeticError, ValueError, TypeError):
+            return finite(float(alone([value])))
     if isinstance(value, bool | int | float | np.number):
         return finite(float(value))
     if isinstance(value, tuple | list) and len(value) == 2:

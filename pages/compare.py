@@ -75,7 +75,7 @@ def suggest(board: Board) -> None:
     st.info("Choose two to six models above, or tick rows on the leaderboard.",
             icon=":material/compare_arrows:")  # fmt: skip
     if merges:
-        best = max(merges, key=lambda row: row.macro)
+        best = max(merges, key=lambda row: row.macro or 0.0)
         ids = [best.entry.id, *(p.entry.id for p in board.parent_rows(best))]
         if st.button(
             "Show the best merge beside its parents", type="primary", icon=":material/science:"

@@ -193,7 +193,8 @@ def _board(board: Board, scored: Row) -> None:
         {"Domain": domain, **{each.entry.name: _percent(each, domain) for each in rows}}
         for domain in board.domains
     ]
-    table.append({"Domain": "all tasks", **{e.entry.name: 100 * e.macro for e in rows}})
+    whole = {e.entry.name: None if e.macro is None else 100 * e.macro for e in rows}
+    table.append({"Domain": "all tasks", **whole})
     st.dataframe(
         table,
         hide_index=True,

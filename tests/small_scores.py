@@ -65,20 +65,32 @@ def add_model(
 
 def add_scores(
     s: Session, model_id: int, name: str, task: str, right: str, *, created: float = 1000.0,
-    answers: bool = True, fingerprint: str | None = None, **config: Any,
+    answers: bool = True, fingerprint: str | None = None, metric: str = "acc",
+    values: Sequence[float] = (), value: float | None = None, left_out: Sequence[int] = (),
+    **config: Any,
 ) -> int:  # fmt: skip
-    """One evaluation: `right` is a string of 1 (right) and 0 (wrong), an item each."""
+    """One evaluation: `right` is a string of 1 (right) and 0 (wrong), an item each.
+
+    With `values` these are the items' scores, under a `metric` where lower is better; `value` is
+    the whole's where it is not their mean. Items `left_out` have no answer.
+    """
     config = {"limit": None, "dtype": "float32", "num_fewshot": 0, **config}
+    scores = list(values) or [float(mark == "1") for mark in right]
+    kept = [i for i in range(len(scores)) if i not in left_out]
+    whole = sum(scores[i] for i in kept) / len(kept)
     row = Evaluation(
         model_id=model_id, model_fingerprint=fingerprint or f"weights of {name}", suite=SUITE,
-        task=task, domain=DOMAINS.get(task, "other"), task_version="1", metric="acc",
-        value=right.count("1") / len(right), stderr=ERRORS.get(task), n=len(right), config=config,
+        task=task, domain=DOMAINS.get(task, "other"), task_version="1", metric=metric,
+        value=whole if value is None else value, stderr=ERRORS.get(task), n=len(kept),
+        higher_is_better=not values, config=config,
+        left_out=[{"doc_id": i, "text": "no target"} for i in left_out] or None,
         config_hash=repr(sorted(config.items())), prompts_hash=task, seconds=2.0, created=created,
     )  # fmt: skip
     s.add(row)
     s.flush()
-    for i, mark in enumerate(right if answers else ""):
-        add_answer(s, row.id, task, i, mark == "1")
+    for i in kept if answers else ():
+        add_answer(s, row.id, task, i, scores[i] == 1, score=scores[i],
+                   correct=None if values else scores[i] == 1)  # fmt: skip
     return row.id
 
 

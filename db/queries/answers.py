@@ -116,6 +116,14 @@ def marks(evaluation_ids: Iterable[int]) -> list[Mark]:
         return [Mark(*row) for row in s.execute(query)]
 
 
+def lower_is_better(evaluation_ids: Iterable[int]) -> set[int]:
+    """Those of the evaluations whose metric is the better the lower it is."""
+    ids = list(dict.fromkeys(evaluation_ids))
+    e = Evaluation
+    with session() as s:
+        return set(s.scalars(select(e.id).where(e.id.in_(ids), ~e.higher_is_better)))
+
+
 def scores_by_item(evaluation_ids: Iterable[int]) -> dict[int, dict[tuple[int, str], float]]:
     """Evaluation -> (item number, item content's hash) -> score."""
     found: dict[int, dict[tuple[int, str], float]] = {}

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from math import fsum, sqrt
 
+from db.queries import metrics
+
 
 @dataclass(frozen=True, slots=True)
 class Score:
@@ -33,6 +35,24 @@ class Score:
     """Share of items that got no answer; None where choices were compared and nothing written."""
     truncated: float | None = None
     """Share of items cut off by the limit of new tokens before an answer."""
+    higher_is_better: bool = True
+    left_out: tuple[int, ...] = ()
+    """Items that could not be asked or graded."""
+
+    @property
+    def is_share(self) -> bool:
+        """On the scale from 0 to 1: said in points."""
+        return metrics.is_share(self.metric)
+
+    @property
+    def in_means(self) -> bool:
+        """Whether it may be averaged with other tasks' scores."""
+        return self.higher_is_better and self.is_share
+
+    @property
+    def goodness(self) -> float:
+        """The value, turned so that more is better."""
+        return self.value if self.higher_is_better else -self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +107,21 @@ class Row:
         return f"{self.entry.id}/{self.fingerprint}/{self.configuration}"
 
     @cached_property
-    def macro(self) -> float:
-        """Mean over the tasks scored, each task counting once."""
-        return fsum(s.value for s in self.scores.values()) / len(self.scores)
+    def averaged(self) -> tuple[str, ...]:
+        """The tasks that means are over: not those where lower is better, or of another scale."""
+        return tuple(task for task, score in self.scores.items() if score.in_means)
+
+    @cached_property
+    def macro(self) -> float | None:
+        """Mean over the tasks scored, each task counting once; None where none can be averaged."""
+        values = [self.scores[task].value for task in self.averaged]
+        return fsum(values) / len(values) if values else None
 
     @cached_property
     def macro_stderr(self) -> float | None:
         """Standard error of `macro`, tasks taken as independent; None if a task has none."""
-        errors = [s.stderr for s in self.scores.values()]
-        if any(e is None for e in errors):
+        errors = [self.scores[task].stderr for task in self.averaged]
+        if not errors or any(e is None for e in errors):
             return None
         return sqrt(fsum(e * e for e in errors if e is not None)) / len(errors)
 
@@ -103,6 +129,11 @@ class Row:
     def n_items(self) -> int:
         """Items answered, over all tasks."""
         return sum(s.n for s in self.scores.values())
+
+    @cached_property
+    def n_left_out(self) -> int:
+        """Items that could not be asked or graded, over all tasks."""
+        return sum(len(s.left_out) for s in self.scores.values())
 
     @cached_property
     def no_answer(self) -> float | None:
@@ -132,9 +163,9 @@ class Row:
 
     @cached_property
     def domains(self) -> dict[str, float]:
-        """Domain -> mean over its tasks."""
+        """Domain -> mean over those of its tasks that can be averaged."""
         groups: dict[str, list[float]] = defaultdict(list)
-        for score in self.scores.values():
+        for score in [self.scores[task] for task in self.averaged]:
             groups[score.domain].append(score.value)
         return {domain: fsum(values) / len(values) for domain, values in groups.items()}
 
@@ -148,17 +179,27 @@ class Row:
         return tuple(task for task in tasks if task not in self.scores)
 
     def common_tasks(self, other: Row) -> tuple[str, ...]:
-        """Tasks that both rows have under the very same configuration, in this row's order."""
+        """Tasks that both rows have under the very same configuration, in this row's order.
+
+        The items are part of it: a task of which one model's items were left out, and the other's
+        were not, is two different tasks.
+        """
         theirs = other.scores
         return tuple(
             task
             for task, score in self.scores.items()
-            if task in theirs and theirs[task].config_hash == score.config_hash
+            if task in theirs
+            and theirs[task].config_hash == score.config_hash
+            and theirs[task].left_out == score.left_out
         )
 
+    def common_averaged(self, other: Row) -> tuple[str, ...]:
+        """Those of the common tasks that a mean may be over."""
+        return tuple(t for t in self.common_tasks(other) if self.scores[t].in_means)
+
     def difference(self, other: Row) -> float | None:
-        """Mean over the common tasks of this row's score minus the other's; None without any."""
-        tasks = self.common_tasks(other)
+        """Mean of this row's score minus the other's over the common tasks that can be averaged."""
+        tasks = self.common_averaged(other)
         if not tasks:
             return None
         return fsum(self.scores[t].value - other.scores[t].value for t in tasks) / len(tasks)
@@ -179,6 +220,18 @@ class Board:
     def domains(self) -> tuple[str, ...]:
         """The domains, in the order of their first task."""
         return tuple(dict.fromkeys(self.tasks.values()))
+
+    @cached_property
+    def outside(self) -> dict[str, str]:
+        """Task -> how its metric is called, of tasks that are in no mean."""
+        return {
+            task: metrics.label(
+                row.scores[task].metric, higher_is_better=row.scores[task].higher_is_better
+            )
+            for task in self.tasks
+            for row in self.rows
+            if task in row.scores and not row.scores[task].in_means
+        }
 
     @cached_property
     def configurations(self) -> tuple[str, ...]:
@@ -221,7 +274,8 @@ class Board:
     def best_parent(self, row: Row) -> Row | None:
         """The parent with the highest macro score, over the tasks that all scored parents share.
 
-        None when the model has no parents or none of them was scored under this configuration.
+        Where no task of theirs can be averaged, it is the one that is best on most of them. None
+        when the model has no parents or none of them was scored under this configuration.
         """
         parents = self.parent_rows(row)
         if not parents:
@@ -229,7 +283,11 @@ class Board:
         shared = set.intersection(*(set(row.common_tasks(parent)) for parent in parents))
         if not shared:  # nothing in common: the parent that covers most of the merge's tasks
             return max(parents, key=lambda p: len(row.common_tasks(p)))
-        return max(parents, key=lambda p: fsum(p.scores[t].value for t in shared))
+        averaged = [task for task in row.averaged if task in shared]
+        if averaged:
+            return max(parents, key=lambda p: fsum(p.scores[t].value for t in averaged))
+        best = {task: max(p.scores[task].goodness for p in parents) for task in shared}
+        return max(parents, key=lambda p: sum(p.scores[t].goodness == best[t] for t in shared))
 
     def loses_to_every_parent(self, row: Row) -> bool:
         """True when each scored parent stands above the row on their common tasks."""

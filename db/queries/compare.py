@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from db.engine import session
-from db.queries.answers import Mark, marks
+from db.queries.answers import Mark, lower_is_better, marks
 from db.tables import Model
 
 
@@ -39,6 +39,7 @@ class Item:
     task: str
     doc_id: int
     marks: tuple[Mark | None, ...]
+    higher_is_better: bool = True
 
 
 def details(model_ids: Iterable[int]) -> dict[int, Details]:
@@ -60,6 +61,7 @@ def sheet(evaluations: Mapping[str, Sequence[int | None]]) -> list[Item]:
             without one. Items are the same when their number and their content are.
     """
     wanted = [e for column in evaluations.values() for e in column if e is not None]
+    lower = lower_is_better(wanted)
     by_evaluation: dict[int, dict[tuple[int, str], Mark]] = defaultdict(dict)
     for mark in marks(wanted):
         by_evaluation[mark.evaluation_id][mark.doc_id, mark.doc_hash] = mark
@@ -67,8 +69,10 @@ def sheet(evaluations: Mapping[str, Sequence[int | None]]) -> list[Item]:
     for task, columns in evaluations.items():
         answers = [by_evaluation.get(e, {}) if e is not None else {} for e in columns]
         places = sorted({place for column in answers for place in column})
+        higher = lower.isdisjoint(columns)
         items += [
-            Item(task, place[0], tuple(column.get(place) for column in answers)) for place in places
+            Item(task, place[0], tuple(column.get(place) for column in answers), higher)
+            for place in places
         ]
     return items
 
@@ -85,14 +89,19 @@ def is_different(item: Item, focus: int, baseline: int) -> bool:
 
 def is_fixed(item: Item, focus: int, baseline: int) -> bool:
     """The model in focus does better here than the baseline."""
-    ours, theirs = item.marks[focus], item.marks[baseline]
-    return ours is not None and theirs is not None and ours.score > theirs.score
+    return _ahead(item, focus, baseline)
 
 
 def is_regressed(item: Item, focus: int, baseline: int) -> bool:
     """The model in focus does worse here than the baseline."""
-    ours, theirs = item.marks[focus], item.marks[baseline]
-    return ours is not None and theirs is not None and ours.score < theirs.score
+    return _ahead(item, baseline, focus)
+
+
+def _ahead(item: Item, one: int, other: int) -> bool:
+    first, second = item.marks[one], item.marks[other]
+    if first is None or second is None:
+        return False
+    return first.score > second.score if item.higher_is_better else first.score < second.score
 
 
 def is_only_right(item: Item, focus: int, baseline: int) -> bool:

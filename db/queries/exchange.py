@@ -11,8 +11,8 @@ from db.engine import session
 from db.tables import Answer, Evaluation, Model, Prompt
 
 SCORE = ("id", "suite", "task", "domain", "task_version", "metric", "value", "stderr", "n",
-         "missing", "truncated", "config", "config_hash", "prompts_hash", "seconds",
-         "model_fingerprint", "created")  # fmt: skip
+         "missing", "truncated", "higher_is_better", "left_out", "config", "config_hash",
+         "prompts_hash", "seconds", "model_fingerprint", "created")  # fmt: skip
 ANSWER = ("doc_id", "doc_hash", "prompt_hash", "target", "output", "extracted", "choices", "score",
           "correct", "stopped", "state")  # fmt: skip
 

@@ -121,9 +121,15 @@ def _evaluations(s: Session, suite: str) -> list[tuple[int, Score, str]]:
     columns = select(
         e.model_id, e.model_fingerprint, e.id, e.task, e.domain, e.metric, e.value, e.stderr,
         e.n, e.config_hash, e.prompts_hash, e.seconds, e.created, e.missing, e.truncated,
+        e.higher_is_better, e.left_out,
     )  # fmt: skip
     rows = s.execute(columns.where(e.suite == suite).order_by(e.id))
-    return [(row[0], Score(*list(row)[2:]), row[1]) for row in rows]
+    return [(row[0], _score(list(row)[2:]), row[1]) for row in rows]
+
+
+def _score(columns: list[Any]) -> Score:
+    columns[-1] = tuple(int(one["doc_id"]) for one in columns[-1] or ())  # items left out
+    return Score(*columns)
 
 
 def _labels(
@@ -206,10 +212,10 @@ def _say(name: str, value: Any) -> str:
 
 def _ranked(rows: Sequence[Row]) -> list[Row]:
     """The rows with their mean rank; ties share the mean of the places they take."""
-    columns: dict[tuple[str, str], list[tuple[float, int]]] = defaultdict(list)
+    columns: dict[tuple[Any, ...], list[tuple[float, int]]] = defaultdict(list)
     for index, row in enumerate(rows):
         for task, score in row.scores.items():
-            columns[task, score.config_hash].append((score.value, index))
+            columns[task, score.config_hash, score.left_out].append((score.goodness, index))
     ranks: dict[int, list[float]] = defaultdict(list)
     for column in columns.values():
         column.sort(reverse=True)

@@ -41,6 +41,8 @@ class TaskResult:
     answers: list[dict[str, Any]]
     missing: float | None
     truncated: float | None
+    left_out: list[dict[str, Any]] | None = None
+    """Items that could not be asked or graded, where a file of ours says so."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,8 @@ def read(given: Given) -> Result:
         task = _task(given, name, found, row, samples.get(name), source)
         tasks.append(task)
         if not task.higher_is_better:
-            notes.append(f"In {name} lower is better ({task.metric}): a mean over tasks that it "
-                         "is part of tells nothing.")  # fmt: skip
+            notes.append(f"In {name} lower is better ({task.metric}): it is compared in that "
+                         "direction, and is in no mean over tasks.")  # fmt: skip
     if not tasks:
         raise ExchangeError(f"{given.name} has no task with a figure.")
     own = given.results.get("crucible") or {}
@@ -132,6 +134,7 @@ def _task(
         answers=answers,
         missing=missing,
         truncated=truncated,
+        left_out=((given.results.get("crucible") or {}).get("left_out") or {}).get(name),
     )
 
 

@@ -59,7 +59,7 @@ def _answer(
         raise ExchangeError(f"{where} it has no number (`doc_id`).")
     if value is None:
         raise ExchangeError(f"{where} it has no {metric}, which {file} has.")
-    score = _score(value)
+    score = _score(value) if isinstance(row.get("crucible"), dict) else _alone(value, metric)
     if not math.isfinite(score):
         raise ExchangeError(f"{where} its {metric} is {value}, which is no score.")
     asked = _arguments(row.get("arguments"))
@@ -164,6 +164,20 @@ def _score(value: Any) -> float:
             return a / b
         return float(a == b)
     return 0.0
+
+
+def _alone(value: Any, metric: str) -> float:
+    """A metric on one item, better in the direction in which the metric is.
+
+    The harness keeps of a perplexity the log-probability, and of one per unit the units too.
+    """
+    score = _score(value)
+    match metric:
+        case "perplexity" | "word_perplexity" | "byte_perplexity":
+            return math.exp(min(-score, 69.0))  # 1e30, the largest number that is kept
+        case "bits_per_byte":
+            return -score / math.log(2)
+    return score
 
 
 def _as_text(value: Any) -> str:

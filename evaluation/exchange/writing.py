@@ -19,9 +19,6 @@ from evaluation.exchange.samples import OWN
 
 Row = Mapping[str, Any]
 
-LOWER_IS_BETTER = {
-    "perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "brier_score", "ter",
-}  # fmt: skip
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -45,8 +42,7 @@ def lm_eval_results(model: str, suite: str, scores: Sequence[Row]) -> dict[str, 
         "versions": {str(one["task"]): one["task_version"] for one in scores},
         "n-shot": {task: config.get("num_fewshot") or 0 for task, config in configs.items()},
         "higher_is_better": {
-            str(one["task"]): {_name(one)[0]: _name(one)[0] not in LOWER_IS_BETTER}
-            for one in scores
+            str(one["task"]): {_name(one)[0]: one["higher_is_better"]} for one in scores
         },
         "n-samples": {str(one["task"]): {"original": one["n"], "effective": one["n"]}
                       for one in scores},
@@ -68,6 +64,7 @@ def lm_eval_results(model: str, suite: str, scores: Sequence[Row]) -> dict[str, 
             "prompts_hashes": {str(one["task"]): one["prompts_hash"] for one in scores},
             "missing": {str(one["task"]): one["missing"] for one in scores},
             "truncated": {str(one["task"]): one["truncated"] for one in scores},
+            "left_out": {str(one["task"]): one["left_out"] for one in scores if one["left_out"]},
         },
     }  # fmt: skip
 
@@ -159,7 +156,7 @@ def _listed(score: Row, config: Row) -> dict[str, Any]:
         "task": score["task"],
         "num_fewshot": config.get("num_fewshot") or 0,
         # No aggregation: ours may be one that lm-eval lacks, and the figure is not to be redone.
-        "metric_list": [{"metric": metric, "higher_is_better": metric not in LOWER_IS_BETTER}],
+        "metric_list": [{"metric": metric, "higher_is_better": score["higher_is_better"]}],
         **({"filter_list": [{"name": filtered}]} if filtered != "none" else {}),
         "metadata": {"version": score["task_version"]},
     }

@@ -15,6 +15,7 @@ from statistics import NormalDist
 from db.queries import answers
 from db.queries.answers import PairedSums
 from db.queries.board import Row, Score
+from db.queries.metrics import is_share
 from evaluation.statistics.uncertainty import Difference, holm, paired_difference, wilson
 from jobs.scores.estimate import Estimate
 
@@ -37,10 +38,16 @@ class MacroDifference(Estimate):
 
 @dataclass(frozen=True)
 class TaskDifference:
-    """One task of a paired comparison. `p_holm` is corrected over all tasks compared at once."""
+    """One task of a paired comparison. `p_holm` is corrected over all tasks compared at once.
+
+    `difference` is in the metric's own direction; the verdict, `fixed` and `regressed` say what is
+    better.
+    """
 
     task: str
     domain: str
+    metric: str
+    higher_is_better: bool
     score: float
     baseline: float
     difference: float
@@ -59,11 +66,16 @@ class TaskDifference:
             return "unknown"
         if self.p_holm >= 0.05:
             return "noise"
-        return "better" if self.difference > 0 else "worse"
+        return "better" if (self.difference > 0) is self.higher_is_better else "worse"
+
+    @property
+    def is_share(self) -> bool:
+        """On the scale from 0 to 1: said in points."""
+        return is_share(self.metric)
 
 
 def macro_differences(pairs: Sequence[tuple[Row, Row]]) -> list[MacroDifference | None]:
-    """Row - baseline for each pair, None where the two share no comparable task.
+    """Row - baseline for each pair, None where the two share no task that can be averaged.
 
     The first pairs, up to `PAIRED_ITEMS` answers, get paired intervals; the rest get the wider
     interval of two independent scores, so that a board of any length draws in bounded time. What
@@ -74,7 +86,7 @@ def macro_differences(pairs: Sequence[tuple[Row, Row]]) -> list[MacroDifference 
     for row, baseline in pairs:
         left -= sum(
             row.scores[t].n
-            for t in row.common_tasks(baseline)
+            for t in row.common_averaged(baseline)
             if (_identity(row, t), _identity(baseline, t)) not in _sums
         )
         if left < 0:
@@ -116,7 +128,7 @@ def _load_sums(pairs: Iterable[tuple[Row, Row]]) -> None:
     wanted = {
         (_identity(row, task), _identity(baseline, task))
         for row, baseline in pairs
-        for task in row.common_tasks(baseline)
+        for task in row.common_averaged(baseline)
     }
     fresh = [pair for pair in wanted if pair not in _sums]
     if len(_sums) + len(fresh) > 200_000:
@@ -128,7 +140,7 @@ def _load_sums(pairs: Iterable[tuple[Row, Row]]) -> None:
 
 
 def _macro_difference(row: Row, baseline: Row, *, paired: bool) -> MacroDifference | None:
-    tasks = row.common_tasks(baseline)
+    tasks = row.common_averaged(baseline)
     if not tasks:
         return None
     value = fsum(row.scores[t].value - baseline.scores[t].value for t in tasks) / len(tasks)
@@ -167,19 +179,37 @@ def _task_difference(
     shared = [place for place in a if place in b]
     x, y = [a[place] for place in shared], [b[place] for place in shared]
     test: Difference | None = paired_difference(x, y) if shared else None
+    higher = ours.higher_is_better
+    spans = test is not None and (ours.in_means or (is_mean(ours, x) and is_mean(theirs, y)))
+    above, below = (
+        sum(i > j for i, j in zip(x, y, strict=True)),
+        sum(i < j for i, j in zip(x, y, strict=True)),
+    )
     return TaskDifference(
         task=task,
         domain=ours.domain,
+        metric=ours.metric,
+        higher_is_better=higher,
         score=ours.value,
         baseline=theirs.value,
         difference=ours.value - theirs.value,
-        low=test.low if test else None,
-        high=test.high if test else None,
+        low=test.low if test and spans else None,
+        high=test.high if test and spans else None,
         p=test.p if test else None,
         p_holm=None,
         n=len(shared),
-        fixed=sum(i > j for i, j in zip(x, y, strict=True)),
-        regressed=sum(i < j for i, j in zip(x, y, strict=True)),
+        fixed=above if higher else below,
+        regressed=below if higher else above,
+    )
+
+
+def is_mean(score: Score, items: Sequence[float]) -> bool:
+    """Whether a score is the mean of its items, so that an interval of theirs is one of it.
+
+    A perplexity is not: its items tell whether there is a difference, and not how large it is.
+    """
+    return bool(items) and abs(fsum(items) / len(items) - score.value) <= 1e-6 * max(
+        1.0, abs(score.value)
     )
 
 

@@ -133,6 +133,7 @@ def save(
                 metric=task.metric[:60], value=task.value, stderr=task.stderr, n=task.n,
                 config=task.config, config_hash=hashed, prompts_hash=task.prompts_hash,
                 seconds=0.0, created=time.time(), missing=task.missing, truncated=task.truncated,
+                higher_is_better=task.higher_is_better, left_out=task.left_out,
             )  # fmt: skip
             opened.add(evaluation)
             opened.flush()

@@ -9,8 +9,10 @@ import numpy as np
 
 from db.queries import answers
 from db.queries.board import Board, Row
+from db.queries.metrics import is_share
 from evaluation.statistics.gain import gain, outperform_gap
 from evaluation.statistics.uncertainty import macro_bootstrap, paired_difference
+from jobs.scores.comparison import is_mean
 from jobs.scores.estimate import Estimate
 
 _Items = Mapping[int, Mapping[tuple[int, str], float]]
@@ -18,20 +20,30 @@ _Items = Mapping[int, Mapping[tuple[int, str], float]]
 
 @dataclass(frozen=True)
 class TaskGain:
-    """Gain and OG on one task. `constituents` are scores in the order of `Gains.constituents`."""
+    """Gain and OG on one task. `constituents` are scores in the order of `Gains.constituents`.
+
+    Where lower is better both are turned around, so that more is always better.
+    """
 
     task: str
     domain: str
+    metric: str
+    higher_is_better: bool
     score: float
     constituents: tuple[float, ...]
     best: int
     gain: Estimate
     gap: Estimate
 
+    @property
+    def in_means(self) -> bool:
+        """A share where more is better: said in points, and averaged."""
+        return self.higher_is_better and is_share(self.metric)
+
 
 @dataclass(frozen=True)
 class Gains:
-    """Gain and OG of one merge. Macro values are None when no task can be compared."""
+    """Gain and OG of one merge. Macro values are over the tasks that can be averaged, or None."""
 
     merge: Row
     constituents: tuple[Row, ...]
@@ -73,28 +85,38 @@ def gains(board: Board, row: Row, *, count_base: bool | None = None) -> Gains:
         r.scores[t].evaluation_id for r in (row, *scored) for t in shared
     )
     parts = [_task_gain(task, row, scored, items) for task in shared]
+    averaged = [part for part in parts if row.scores[part[0].task].in_means]
     return Gains(
         row,
         tuple(scored),
         unscored,
         tuple(part[0] for part in parts),
-        _macro([p[0].gain for p in parts], {p[0].task: p[1] for p in parts}),
-        _macro([p[0].gap for p in parts], {p[0].task: p[2] for p in parts}),
+        _macro([p[0].gain for p in averaged], {p[0].task: p[1] for p in averaged}),
+        _macro([p[0].gap for p in averaged], {p[0].task: p[2] for p in averaged}),
     )
 
 
 def _task_gain(
     task: str, row: Row, constituents: Sequence[Row], items: _Items
 ) -> tuple[TaskGain, np.ndarray, np.ndarray]:
-    scores = [r.scores[task].value for r in constituents]
+    mine = row.scores[task]
+    sign = 1.0 if mine.higher_is_better else -1.0
+    scores = [r.scores[task].goodness for r in constituents]
     best = scores.index(max(scores))
     columns = [items.get(r.scores[task].evaluation_id, {}) for r in (row, *constituents)]
     places = [place for place in columns[0] if all(place in c for c in columns)]
-    x = np.array([[c[place] for place in places] for c in columns])  # (1 + k, items)
-    merge = row.scores[task].value
-    over_mean = _estimate(gain(merge, scores), x[0], x[1:].mean(axis=0))
-    over_best = _estimate(outperform_gap(merge, scores), x[0], x[1 + best])
-    made = TaskGain(task, row.scores[task].domain, merge, tuple(scores), best, over_mean, over_best)
+    x = sign * np.array([[c[place] for place in places] for c in columns])  # (1 + k, items)
+    over_mean = _estimate(gain(mine.goodness, scores), x[0], x[1:].mean(axis=0))
+    over_best = _estimate(outperform_gap(mine.goodness, scores), x[0], x[1 + best])
+    if not mine.in_means and not all(
+        is_mean(r.scores[task], [column[place] for place in places])
+        for r, column in zip((row, *constituents), columns, strict=True)
+    ):  # the items' differences are not on the metric's scale
+        over_mean, over_best = (Estimate(one.value, None, None) for one in (over_mean, over_best))
+    made = TaskGain(
+        task, mine.domain, mine.metric, mine.higher_is_better, mine.value,
+        tuple(r.scores[task].value for r in constituents), best, over_mean, over_best,
+    )  # fmt: skip
     return made, x[0] - x[1:].mean(axis=0), x[0] - x[1 + best]
 
 

@@ -56,12 +56,13 @@ def selection(rows: Sequence[Row]) -> tuple[Row, Selection] | None:
 
     All rows must have the same tasks under the same configuration (`candidates`).
     """
-    ranked = sorted(rows, key=lambda row: -row.macro)
+    ranked = sorted(rows, key=lambda row: -(row.macro or 0.0))
     if len(ranked) < 2:
         return None
     most = min(MOST_MODELS, max(2, MOST_ANSWERS // max(1, ranked[0].n_items)))
     looked = ranked[:most]
-    tasks = [t for t in looked[0].scores if all(t in looked[0].common_tasks(r) for r in looked[1:])]
+    first = looked[0]
+    tasks = [t for t in first.averaged if all(t in first.common_averaged(r) for r in looked[1:])]
     items = answers.scores_by_item(r.scores[t].evaluation_id for r in looked for t in tasks)
     scores = {}
     for task in tasks:

@@ -222,7 +222,7 @@ def _general_sides(board: Board, row: Row) -> tuple[Row, Row, list[Row]] | None:
     parents = [board.entries[p.model_id] for p in row.entry.parents if p.model_id in board.entries]
     experts = {one.domain for one in parents if one.role != "base" and one.domain}
     wanted = general_tasks(board.tasks, experts)
-    mine = _only(row, wanted)
+    mine = _only(row, [task for task in row.averaged if task in wanted])
     beside = [_only(parent, mine.common_tasks(parent)) for parent in board.parent_rows(row)]
     usable = [parent for parent in beside if parent.scores]
     if not usable:

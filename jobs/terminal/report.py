@@ -10,6 +10,7 @@ from db.queries.leaderboard import board, suites_with_scores
 from db.queries.models import ModelRow, models
 from jobs.errors import JobError
 from jobs.models import weights
+from jobs.scores import signs
 from jobs.scores.comparison import macro_differences
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def leaderboard(suite: str | None = None) -> dict[str, Any]:
     """
     made = suite_board(suite)
     rows = [row for row in made.rows if not row.entry.archived]
-    return as_data(made, sorted(rows, key=lambda row: (-len(row.scores), -row.macro)))
+    return as_data(made, sorted(rows, key=lambda row: (-len(row.scores), -(row.macro or 0.0))))
 
 
 def of_models(
@@ -71,6 +72,8 @@ def of_models(
     wanted = _hashes(suite, limit, part)
     found = [_best(made, name, wanted) for name in asked]
     rows = [row for row in found if row is not None]
+    for row in rows:
+        signs.of_row(made, row)  # looks at replies that nobody has looked at yet
     if not rows:
         raise JobError("None of the models has a score: every task failed.", exit_code=1)
     data = as_data(made, rows)
@@ -107,7 +110,7 @@ def greatest_gain(data: dict[str, Any], model: str) -> tuple[str, float, float] 
     found = [
         (task, score["value"], max(row["scores"][task]["value"] for row in parents))
         for task, score in (merge or {"scores": {}})["scores"].items()
-        if parents and all(task in row["scores"] for row in parents)
+        if score["in_means"] and parents and all(task in row["scores"] for row in parents)
     ]
     return max(found, key=lambda each: each[1] - each[2], default=None)
 
@@ -118,6 +121,7 @@ def as_data(made: Board, rows: Sequence[Row]) -> dict[str, Any]:
     pairs = [(row, best) for row, best in zip(rows, bests, strict=True) if best is not None]
     differences = iter(macro_differences(pairs))
     known = {one.id: one for one in models(archived=True)}
+    told = signs.of_rows(made, rows)
     found = []
     for row, best in zip(rows, bests, strict=True):
         difference = next(differences) if best is not None else None
@@ -131,8 +135,18 @@ def as_data(made: Board, rows: Sequence[Row]) -> dict[str, Any]:
             "verdict": difference.verdict if difference else "unknown",
             "unscored_parents": made.unscored_parents(row),
         }
+        data["signs"] = [_sign(one) for one in told.get(row.key, ())]
         found.append(data)
-    return {"suite": made.suite, "tasks": dict(made.tasks), "models": found}
+    return {"suite": made.suite, "tasks": dict(made.tasks), "outside_means": made.outside,
+            "models": found}  # fmt: skip
+
+
+def _sign(one: signs.Warning) -> dict[str, Any]:
+    """A sign of failure; `items` are those that show it."""
+    return {
+        "kind": one.kind, "title": one.title, "text": one.text, "rule": one.rule,
+        "verdict": one.verdict, "items": {task: list(items) for task, items in one.items.items()},
+    }  # fmt: skip
 
 
 def _row(made: Board, row: Row) -> dict[str, Any]:
@@ -147,6 +161,7 @@ def _row(made: Board, row: Row) -> dict[str, Any]:
         "macro": row.macro,
         "macro_stderr": row.macro_stderr,
         "n_items": row.n_items,
+        "n_left_out": row.n_left_out,
         "part": row.part,
         "imported": row.imported,
         "no_answer": row.no_answer,
@@ -157,9 +172,12 @@ def _row(made: Board, row: Row) -> dict[str, Any]:
         "scores": {
             task: {
                 "metric": score.metric,
+                "higher_is_better": score.higher_is_better,
+                "in_means": score.in_means,
                 "value": score.value,
                 "stderr": score.stderr,
                 "n": score.n,
+                "left_out": list(score.left_out),
                 "missing": score.missing,
                 "truncated": score.truncated,
                 "config_hash": score.config_hash,

@@ -20,6 +20,11 @@ from jobs.kinds import Event
 Data = dict[str, Any]
 NOISE_NOTE = "± is one standard error; a difference in brackets could be noise (95 % interval)."
 
+OUTSIDE_NOTE = (
+    "The columns with a metric's name are on its own scale and in no mean: of shares alone, where "
+    "higher is better, a mean says something."
+)
+
 UNANSWERED_NOTE = (
     "No answer, cut off: % of the written answers in which none was found, or which the limit of "
     "new tokens ended before one. Both count as wrong in the accuracy."
@@ -186,20 +191,29 @@ def print_leaderboard(data: Data) -> None:
     if several:
         table.add_column("Configuration")
     titles = [title for title, _ in unanswered]
-    for title in ("Macro", *titles, "vs best parent", *domains):
+    outside = data["outside_means"]
+    alone = [f"{task} ({metric})" for task, metric in outside.items()]
+    means = [domain for domain in domains
+             if any(row["domains"].get(domain) is not None for row in data["models"])]  # fmt: skip
+    for title in ("Macro", *titles, "vs best parent", *means, *alone):
         table.add_column(title, justify="right")
     for row in data["models"]:
         mark = "" if row["complete"] else f" (partial: {len(row['missing'])} tasks missing)"
         mark += "" if row["part"] == "all" else f" ({row['part']} part)"
         mark += f" (imported from {row['imported']})" if row["imported"] else ""
+        left_out = row["n_left_out"]
+        mark += f" ({left_out} of {row['n_items'] + left_out} items left out)" if left_out else ""
         cells = [row["model"] + mark, *([row["configuration"]] if several else [])]
         cells += [_percent(row["macro"], row["macro_stderr"])]
         cells += [_percent(row[name]) for _, name in unanswered]
         cells += [_difference(row["best_parent"])]
-        cells += [_percent(row["domains"].get(domain)) for domain in domains]
+        cells += [_percent(row["domains"].get(domain)) for domain in means]
+        cells += [_plain(row["scores"].get(task)) for task in outside]
         table.add_row(*cells)
     _print(table)
     say(NOISE_NOTE)
+    if outside:
+        say(OUTSIDE_NOTE)
     if unanswered:
         say(UNANSWERED_NOTE)
 
@@ -219,6 +233,22 @@ def _percent(value: float | None, stderr: float | None = None) -> str:
     if value is None:
         return "-"
     return f"{100 * value:.1f}" + (f" ±{100 * stderr:.1f}" if stderr is not None else "")
+
+
+def _plain(score: Data | None) -> str:
+    """A figure on its own scale."""
+    if score is None:
+        return "-"
+    error = score["stderr"]
+    return f"{score['value']:.4g}" + (f" ±{error:.2g}" if error is not None else "")
+
+
+def tell_signs(data: Data) -> None:
+    """Print what went wrong in each merge's replies: its own signs, then what its parents share."""
+    for row in data["models"]:
+        for one in sorted(row["signs"], key=lambda one: bool(one["verdict"] == "inherited")):
+            word = "Note" if one["verdict"] == "inherited" else "Warning"
+            say(f"{word}: {row['model']}: {one['title']}: {one['text']}")
 
 
 def print_models(rows: Sequence[ModelRow]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from db.queries.jobs import JobRow
+from db.queries.metrics import is_share
 from jobs.kinds import catalogue, data
 from jobs.suites import datasets
 from jobs.terminal import show
@@ -42,14 +43,17 @@ def tell_terms(ref: str) -> None:
 
 def print_groups(rows: Sequence[JobRow]) -> None:
     """The joint scores of lm-eval's groups, each as its file weighs its members."""
-    table = Table("Model", "Group", "Metric", "Score in %", "Items", "Tasks", "Weighted by")
+    table = Table(
+        "Model", "Group", "Metric", "Score (shares in %)", "Items", "Tasks", "Weighted by"
+    )
     for row in rows:
         result = row.result or {}
         for name, total in (result.get("groups") or {}).items():
-            error = f" ±{100 * total['stderr']:.1f}" if total["stderr"] is not None else ""
+            scale, digits = (100, ".1f") if is_share(total["metric"]) else (1, ".4g")
+            error = f" ±{scale * total['stderr']:{digits}}" if total["stderr"] is not None else ""
             weighted = "items" if total["weight_by_size"] else "tasks"
             table.add_row(str(result.get("model", "")), name, total["metric"],
-                          f"{100 * total['value']:.1f}{error}", str(total["n"]),
+                          f"{scale * total['value']:{digits}}{error}", str(total["n"]),
                           str(total["tasks"]), weighted)  # fmt: skip
     if table.row_count:
         show._print(table)

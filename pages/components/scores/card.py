@@ -32,12 +32,12 @@ def figure(name: str, board: Board, scored: Row) -> None:
     missing = len(scored.missing(board.tasks))
     st.metric(
         problems.as_text(name),
-        f"{100 * scored.macro:.1f} %",
+        "–" if scored.macro is None else f"{100 * scored.macro:.1f} %",
         delta=None if gap is None else words.points(gap.value),
         # a difference that could be noise is grey, and says so
         delta_color="normal" if gap and gap.verdict in ("better", "worse") else "off",
         delta_description=_beside(gap, best),
-        help=f"Mean over {words.plural(len(scored.scores), 'task')} of the suite {board.suite}. "
+        help=f"Mean over {words.plural(len(scored.averaged), 'task')} of the suite {board.suite}. "
         "The difference is to the best parent, on the tasks that both have."
         + (f" {words.plural(missing, 'task')} missing so far." if missing else ""),
     )
@@ -45,6 +45,13 @@ def figure(name: str, board: Board, scored: Row) -> None:
     said = [] if error is None else [f"± {100 * error:.1f} points standard error"]
     if missing:
         said.append(f"partial: {len(scored.scores)} of {words.plural(len(board.tasks), 'task')}")
+    if scored.n_left_out:
+        said.append(f"{words.plural(scored.n_left_out, 'item')} left out")
+    said += [
+        f"{problems.as_text(task)}: {scored.scores[task].value:.4g} ({metric})"
+        for task, metric in board.outside.items()
+        if task in scored.scores
+    ]
     if scored.part != "all":
         said.append(f"{scored.part} items only")
     if scored.imported:

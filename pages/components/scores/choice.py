@@ -11,7 +11,7 @@ from jobs.scores import parts
 from jobs.scores.parts import Selection
 from pages.components import links, problems
 from pages.components.problems import as_text
-from pages.components.scores.words import POINTS
+from pages.components.scores.words import POINTS, points
 
 LEAST_POINTS = 0.05
 MOST_GROUPS = 2
@@ -64,8 +64,8 @@ def _held_out(board: Board, best: Row, key: str) -> None:
     if held is not None:
         error = held.macro_stderr
         beside = "" if error is None else f" ± {error * POINTS:.1f}"
-        st.caption(f"On the held-out items {name} has **{held.macro * POINTS:.1f}**{beside} points "
-                   f"({best.macro * POINTS:.1f} on the search items).")  # fmt: skip
+        st.caption(f"On the held-out items {name} has **{points(held.macro)}**{beside} points "
+                   f"({points(best.macro)} on the search items).")  # fmt: skip
         return
     if st.button(
         "Score the best on held-out items", icon=":material/verified:", key=f"held_out_{key}",

@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from db.queries.board import Row
+from db.queries.metrics import label as metric_label
 from jobs.scores import comparison as compared
 from jobs.scores.comparison import MacroDifference, TaskDifference
 from pages.components.problems import as_text
@@ -50,7 +51,7 @@ def _headline(comparison: Comparison, row: Row, difference: MacroDifference | No
     error = scores_words.points(row.macro_stderr)
     st.metric(
         as_text(scores_plots.short(row.entry.name)),
-        f"{scores_words.points(row.macro)} ± {error}",
+        "–" if row.macro is None else f"{scores_words.points(row.macro)} ± {error}",
         # A plain hyphen: Streamlit reads the direction from the sign.
         delta=None if difference is None else f"{difference.value * scores_words.POINTS:+.1f}",
         delta_color="normal" if sure else "off",
@@ -58,9 +59,9 @@ def _headline(comparison: Comparison, row: Row, difference: MacroDifference | No
         delta_description=_told(comparison, row, difference),
         border=True,
         height="stretch",
-        help=f"{as_text(row.entry.name)}: mean over {len(row.scores)} tasks, {row.n_items} items, "
-        "± one standard error. The difference is over the tasks shared with the baseline; in "
-        "brackets its 95 % interval from paired answers.",
+        help=f"{as_text(row.entry.name)}: mean over {len(row.averaged)} tasks, {row.n_items} "
+        "items, ± one standard error. The difference is over the tasks shared with the baseline; "
+        "in brackets its 95 % interval from paired answers.",
     )
 
 
@@ -78,7 +79,8 @@ def _verdict(comparison: Comparison, row: Row, difference: MacroDifference | Non
     if row is comparison.baseline:
         return "baseline" if len(comparison.rows) > 1 else None
     if difference is None:
-        return "no task in common with the baseline"
+        common = row.common_tasks(comparison.baseline)
+        return "no mean to compare" if common else "no task in common with the baseline"
     word = scores_words.VERDICTS[difference.verdict][2:]
     return f"{word} ({scores_words.interval(difference.low, difference.high)})"
 
@@ -88,15 +90,7 @@ def draw(comparison: Comparison) -> None:
     if not comparison.tasks:
         st.info("None of these models has a score on this suite.")
         return
-    st.plotly_chart(
-        scores_plots.task_bars(comparison.tasks, comparison.rows),
-        key="task_bars",
-        config=scores_plots.CONFIG,
-        alt="Score of each model on each task, grouped by domain, with 95 % intervals",
-    )
-    st.caption("95 % intervals of single scores (Wilson's for right or wrong). Whether two models "
-               "differ is decided below, from the same items: single intervals overlap more "
-               "often than differences are noise.")  # fmt: skip
+    _bars(comparison)
     for row in sorted(comparison.others, key=lambda r: r is not comparison.focus):
         differences = compared.task_differences(row, comparison.baseline)
         if not differences:
@@ -112,6 +106,27 @@ def draw(comparison: Comparison) -> None:
         st.caption("p: exact McNemar test on right or wrong answers, paired bootstrap on other "
                    "scores; corrected by Holm over the tasks of one table. Better or worse where "
                    "the corrected p is below 0.05, noise otherwise.")  # fmt: skip
+
+
+def _bars(comparison: Comparison) -> None:
+    """Scores by task; those on a scale of their own stand in the tables alone."""
+    outside = comparison.outside
+    tasks = {t: domain for t, domain in comparison.tasks.items() if t not in outside}
+    if tasks:
+        st.plotly_chart(
+            scores_plots.task_bars(tasks, comparison.rows),
+            key="task_bars",
+            config=scores_plots.CONFIG,
+            alt="Score of each model on each task, grouped by domain, with 95 % intervals",
+        )
+        st.caption("95 % intervals of single scores (Wilson's for right or wrong). Whether two "
+                   "models differ is decided below, from the same items: single intervals overlap "
+                   "more often than differences are noise.")  # fmt: skip
+    if outside:
+        told = ", ".join(f"{task} ({metric})" for task, metric in outside.items())
+        st.caption(f":material/straighten: In no mean and no bar, because only shares where more "
+                   f"is better can be averaged: {as_text(told)}. In the tables below they are on "
+                   "their own scale, and *better* goes their own way.")  # fmt: skip
 
 
 def _unanswered(comparison: Comparison) -> None:
@@ -152,6 +167,7 @@ def _against(comparison: Comparison, row: Row) -> str:
 
 def _table(comparison: Comparison, row: Row, differences: list[TaskDifference]) -> None:
     data = frame(differences)
+    digits = "%.4g" if "Metric" in data else "%.1f"  # some on a scale of their own
     c = st.column_config
     st.dataframe(
         data,
@@ -162,9 +178,9 @@ def _table(comparison: Comparison, row: Row, differences: list[TaskDifference]) 
                       "p", "p (Holm)", "Fixed", "Regressed", "Items"],
         column_config={
             "Task": c.TextColumn(pinned=True),
-            "Score": c.NumberColumn(format="%.1f", width=60),
-            "Baseline": c.NumberColumn(format="%.1f", width=75),
-            "Δ": c.NumberColumn(format="%+.1f", width=60),
+            "Score": c.NumberColumn(format=digits, width=60),
+            "Baseline": c.NumberColumn(format=digits, width=75),
+            "Δ": c.NumberColumn(format=digits.replace("%", "%+"), width=60),
             "Verdict": c.MultiselectColumn(
                 options=VERDICT_OPTIONS, color=VERDICT_COLUMN_COLOURS, width=100
             ),
@@ -183,15 +199,22 @@ def _table(comparison: Comparison, row: Row, differences: list[TaskDifference]) 
 
 
 def frame(differences: list[TaskDifference]) -> pd.DataFrame:
-    """The differences in points, a row per task."""
+    """The differences, a row per task: shares in points, other metrics as they are, named."""
+    scaled = scores_words.on_scale
+    shares = [d.is_share and d.higher_is_better for d in differences]
+    both = list(zip(differences, shares, strict=True))
+    named = [metric_label(d.metric, higher_is_better=d.higher_is_better) for d in differences]
     return pd.DataFrame(
         {
             "Task": [d.task for d in differences],
             "Domain": [d.domain for d in differences],
-            "Score": [d.score * scores_words.POINTS for d in differences],
-            "Baseline": [d.baseline * scores_words.POINTS for d in differences],
-            "Δ": [d.difference * scores_words.POINTS for d in differences],
-            "95 % interval": [scores_words.interval(d.low, d.high) for d in differences],
+            **({} if all(shares) else {"Metric": named}),
+            "Score": [scaled(d.score, share=share) for d, share in both],
+            "Baseline": [scaled(d.baseline, share=share) for d, share in both],
+            "Δ": [scaled(d.difference, share=share) for d, share in both],
+            "95 % interval": [
+                scores_words.interval(d.low, d.high, share=share) for d, share in both
+            ],
             "Verdict": [[scores_words.VERDICTS[d.verdict]] for d in differences],
             "p": [d.p for d in differences],
             "p (Holm)": [d.p_holm for d in differences],

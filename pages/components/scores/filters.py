@@ -149,7 +149,7 @@ def ordered(
         "newest": lambda r: -r.scored,
         "size": lambda r: worst_last(r.entry.size_bytes),
         **{d: lambda r, d=d: worst_last(r.domains.get(d)) for d in board.domains},
-        "score": lambda r: (bool(r.missing(board.tasks)), -r.macro),
+        "score": lambda r: (bool(r.missing(board.tasks)), worst_last(r.macro)),
     }
     by_score = sorted(rows, key=keys["score"])
     return sorted(by_score, key=keys.get(order, keys["score"]))

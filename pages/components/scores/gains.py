@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from db.queries.board import Row
+from db.queries.metrics import label as metric_label
 from jobs.scores.estimate import Estimate
 from jobs.scores.gains import Gains, gains
 from pages.components.problems import as_text
@@ -44,6 +45,12 @@ def draw(comparison: Comparison) -> None:
         "exclude zero, ≈ where it could be noise. The best constituent is chosen on the same "
         "items, which makes OG a little pessimistic. Not corrected for the number of tasks."
     )
+    if comparison.outside:
+        st.caption(
+            "Of metrics where lower is better Gain and OG are turned around, so that plus is "
+            "always better. Metrics on a scale of their own are in the tables, and in no mean or "
+            f"map: {as_text(', '.join(comparison.outside))}."
+        )
 
 
 def _missing(each: Gains) -> None:
@@ -65,8 +72,9 @@ def _macros(found: list[Gains]) -> None:
     with st.grid(min(2 * len(found), 4), min_column_width=190):
         for each in found:
             name = as_text(scores_plots.short(each.merge.entry.name))
-            _macro(f"Macro-Gain · {name}", each.macro_gain, len(each.tasks))
-            _macro(f"Macro-OG · {name}", each.macro_gap, len(each.tasks))
+            n = sum(g.in_means for g in each.tasks)
+            _macro(f"Macro-Gain · {name}", each.macro_gain, n)
+            _macro(f"Macro-OG · {name}", each.macro_gap, n)
 
 
 def _macro(label: str, estimate: Estimate | None, n_tasks: int) -> None:
@@ -86,7 +94,10 @@ def _macro(label: str, estimate: Estimate | None, n_tasks: int) -> None:
 
 
 def _maps(comparison: Comparison, found: list[Gains]) -> None:
-    tasks = [t for t in comparison.tasks if any(t == g.task for each in found for g in each.tasks)]
+    tasks = [t for t in comparison.tasks if t not in comparison.outside
+             and any(t == g.task for each in found for g in each.tasks)]  # fmt: skip
+    if not tasks:
+        return
     names = [each.merge.entry.name for each in found]
     short = scores_words.task_labels(comparison.tasks)
     # With the domain, because two domains may have a task of the same short name.
@@ -121,6 +132,7 @@ def _tables(found: list[Gains]) -> None:
                 on_click="ignore", type="tertiary", icon=":material/download:",
             )  # fmt: skip
         number = st.column_config.NumberColumn
+        digits = "%.4g" if "Metric" in data else "%.1f"  # some on a scale of their own
         st.dataframe(
             data,
             hide_index=True,
@@ -128,9 +140,9 @@ def _tables(found: list[Gains]) -> None:
             key=f"gain-{each.merge.key}",
             column_config={
                 "Task": st.column_config.TextColumn(pinned=True),
-                **{row.entry.name: number(format="%.1f") for row in _columns(each)},
-                "Gain": number(format="%+.1f"),
-                "OG": number(format="%+.1f"),
+                **{row.entry.name: number(format=digits) for row in _columns(each)},
+                "Gain": number(format=digits.replace("%", "%+")),
+                "OG": number(format=digits.replace("%", "%+")),
             },
             alt=f"Scores of {each.merge.entry.name} and its constituents, with Gain and OG",
         )
@@ -141,22 +153,28 @@ def _columns(each: Gains) -> list[Row]:
 
 
 def frame(each: Gains) -> pd.DataFrame:
-    """A row per task, in points."""
-    scores = {each.merge.entry.name: [g.score * scores_words.POINTS for g in each.tasks]}
+    """A row per task: shares in points, other metrics as they are, named."""
+    scaled = scores_words.on_scale
+    scores = {each.merge.entry.name: [scaled(g.score, share=g.in_means) for g in each.tasks]}
     for place, row in enumerate(each.constituents):
-        scores[row.entry.name] = [g.constituents[place] * scores_words.POINTS for g in each.tasks]
+        scores[row.entry.name] = [
+            scaled(g.constituents[place], share=g.in_means) for g in each.tasks
+        ]
+    named = [metric_label(g.metric, higher_is_better=g.higher_is_better) for g in each.tasks]
+    alike = all(g.in_means for g in each.tasks)
     return pd.DataFrame(
         {
             "Task": [g.task for g in each.tasks],
+            **({} if alike else {"Metric": named}),
             **scores,
-            "Gain": [g.gain.value * scores_words.POINTS for g in each.tasks],
-            "Gain, 95 % interval": [_said(g.gain) for g in each.tasks],
-            "OG": [g.gap.value * scores_words.POINTS for g in each.tasks],
-            "OG, 95 % interval": [_said(g.gap) for g in each.tasks],
+            "Gain": [scaled(g.gain.value, share=g.in_means) for g in each.tasks],
+            "Gain, 95 % interval": [_said(g.gain, share=g.in_means) for g in each.tasks],
+            "OG": [scaled(g.gap.value, share=g.in_means) for g in each.tasks],
+            "OG, 95 % interval": [_said(g.gap, share=g.in_means) for g in each.tasks],
             "Best constituent": [each.constituents[g.best].entry.name for g in each.tasks],
         }
     )
 
 
-def _said(estimate: Estimate) -> str:
-    return f"{_mark(estimate)} {scores_words.interval(estimate.low, estimate.high)}"
+def _said(estimate: Estimate, *, share: bool) -> str:
+    return f"{_mark(estimate)} {scores_words.interval(estimate.low, estimate.high, share=share)}"

@@ -44,6 +44,11 @@ class Comparison:
         }
 
     @cached_property
+    def outside(self) -> dict[str, str]:
+        """Those of the tasks that are in no mean, with what their metric is called."""
+        return {task: m for task, m in self.board.outside.items() if task in self.tasks}
+
+    @cached_property
     def common(self) -> tuple[str, ...]:
         """Tasks that every row has under the very same settings."""
         first, *rest = self.rows
@@ -164,7 +169,7 @@ def offer_parent(board: Board, ids: Sequence[int], focus: Row) -> None:
 def default_focus(board: Board, rows: Sequence[Row]) -> Row:
     """The best merge among the rows, or the best row."""
     merges = [row for row in rows if row.entry.role == "merge"]
-    return max(merges or rows, key=lambda row: row.macro)
+    return max(merges or rows, key=lambda row: row.macro or 0.0)
 
 
 def default_baseline(board: Board, rows: Sequence[Row], focus: Row) -> Row:
@@ -172,7 +177,7 @@ def default_baseline(board: Board, rows: Sequence[Row], focus: Row) -> Row:
     parents = {p.model_id for p in focus.entry.parents}
     others = [row for row in rows if row is not focus]
     here = [row for row in others if row.entry.id in parents]
-    return max(here or others or [focus], key=lambda row: row.macro)
+    return max(here or others or [focus], key=lambda row: row.macro or 0.0)
 
 
 def warn(comparison: Comparison) -> None:
@@ -200,8 +205,24 @@ def warn(comparison: Comparison) -> None:
             "asked in its own chat template."
         )
     for row in rows:
+        if row.n_left_out:
+            st.caption(f":material/filter_alt_off: {as_text(_left_out(row))}")
         if row.is_outdated:
             st.caption(
                 f":material/history: The weights of {as_text(row.entry.name)} have changed since "
                 "it was scored."
             )
+
+
+def _left_out(row: Row) -> str:
+    """Of which tasks some items could not be asked or graded."""
+    each = [
+        f"{task}: {words.plural(len(score.left_out), 'item')} "
+        f"({', '.join(map(str, score.left_out[:5]))}{' …' if len(score.left_out) > 5 else ''})"
+        for task, score in row.scores.items()
+        if score.left_out
+    ]
+    return (
+        f"Left out of the scores of {row.entry.name}, because they could not be asked or graded: "
+        f"{'; '.join(each)}. Only scores on the same items are compared."
+    )

@@ -41,6 +41,7 @@ def bars(board: Board, rows: Sequence[Row]) -> go.Figure:
     """Macro scores with 95 % intervals, one bar per row, best on top."""
     import plotly.graph_objects as go
 
+    rows = [row for row in rows if row.macro is not None]
     labels = _labels(rows)
     figure = go.Figure()
     for number, role in enumerate(ROLES):
@@ -51,13 +52,13 @@ def bars(board: Board, rows: Sequence[Row]) -> go.Figure:
         halves = [Z * (row.macro_stderr or 0.0) * words.POINTS for _, row in mine]
         figure.add_bar(
             y=[label for label, _ in mine],
-            x=[row.macro * words.POINTS for _, row in mine],
+            x=[(row.macro or 0.0) * words.POINTS for _, row in mine],
             orientation="h",
             name=role,
             error_x={"type": "data", "array": halves, "thickness": 1.4, "width": 3,
                      "color": ink()},
             marker={"pattern": _pattern(number)},
-            customdata=[[half, len(row.scores), len(board.tasks)]
+            customdata=[[half, len(row.averaged), len(board.tasks) - len(board.outside)]
                         for half, (_, row) in zip(halves, mine, strict=True)],
             hovertemplate="%{y}<br>%{x:.1f} ± %{customdata[0]:.1f}<br>"
                           "%{customdata[1]} of %{customdata[2]} tasks"

@@ -23,6 +23,7 @@ ROLE_COLOURS = {"base": "gray", "expert": "blue", "instruct": "violet", "merge":
 MARK_COLOURS = {
     "partial": "yellow", "parents": "yellow", "below": "red", "earlier": "gray", "archived": "gray",
     "signs": "orange", "search": "violet", "held-out": "violet", "imported": "blue",
+    "left": "yellow",
 }  # fmt: skip
 
 
@@ -54,6 +55,8 @@ def marks(board: Board, row: Row) -> list[str]:
     missing = row.missing(board.tasks)
     if missing:
         said.append(f"partial: {len(board.tasks) - len(missing)} of {len(board.tasks)} tasks")
+    if row.n_left_out:
+        said.append(f"left out: {row.n_left_out} of {row.n_items + row.n_left_out} items")
     unscored, parents = len(board.unscored_parents(row)), len(row.entry.parents)
     if 0 < unscored < parents:  # without any, the verdict says that there is no baseline
         said.append(f"parents: {parents - unscored} of {parents} scored")
@@ -81,7 +84,7 @@ def frame(board: Board, lines: Sequence[Line], tasks: Sequence[str] = ()) -> pd.
         "Role": [[r.entry.role] for r in rows],
         "Method": [r.entry.method for r in rows],
         **{f"{d}": [_points(r.domains.get(d)) for r in rows] for d in board.domains},
-        **{f"task: {t}": [_task(r, t) for r in rows] for t in tasks},
+        **{f"task: {t}": [_task(r, t) for r in rows] for t in _alone(board, tasks)},
         "Mean rank": [r.mean_rank for r in rows],
         "Items": [r.n_items for r in rows],
         "No answer": [_points(r.no_answer) for r in rows],
@@ -122,7 +125,7 @@ def shown_columns(board: Board, chosen: Sequence[str], tasks: Sequence[str]) -> 
     return [
         "Model", "Do", "Score", "±", *(c for c in unanswered if c in wanted), "Δ", "Verdict",
         *(c for c in close if c in wanted), "Marks",
-        *(name for name in rest if name in wanted), *(f"task: {t}" for t in tasks),
+        *(name for name in rest if name in wanted), *(f"task: {t}" for t in _alone(board, tasks)),
     ]  # fmt: skip
 
 
@@ -133,12 +136,19 @@ def column_config(board: Board, data: pd.DataFrame, baseline: str) -> Mapping[st
     number = {name: c.NumberColumn(format="%.1f") for name in board.domains}
     for task in board.tasks:
         number[f"task: {task}"] = c.NumberColumn(task, format="%.1f")
+    for task, metric in board.outside.items():
+        number[f"task: {task}"] = c.NumberColumn(
+            f"{task} ({metric.split(',')[0]}{' ↓' if ',' in metric else ''})", format="%.4g",
+            help=f"{metric}, on its own scale and in no mean.",
+        )  # fmt: skip
     return {
         **number,
         "Model": c.TextColumn(pinned=True, width=210),
         "Score": c.ProgressColumn(
             format="%.1f", min_value=0, max_value=100, width=115,
-            help="Mean over the tasks, each counting once, in points (0 to 100).",
+            help="Mean over the tasks, each counting once, in points (0 to 100)."
+            + (f" Without {', '.join(board.outside)}: no shares where more is better."
+               if board.outside else ""),
         ),
         "±": c.NumberColumn(format="%.1f", width=50, help="Standard error of the score."),
         "Δ": c.NumberColumn(format="%+.1f", width=64, help=f"Score minus that of {baseline}, over the tasks that both have under the same settings."),  # noqa: E501
@@ -176,7 +186,8 @@ def export(board: Board, lines: Sequence[Line]) -> list[dict[str, Any]]:
             "tasks": len(line.row.scores), "tasks_of_suite": len(board.tasks),
             "part": line.row.part, "imported_from": line.row.imported,
             "no_answer": line.row.no_answer, "cut_off": line.row.cut_off,
-            "items": line.row.n_items, "mean_rank": line.row.mean_rank,
+            "items": line.row.n_items, "items_left_out": line.row.n_left_out,
+            "mean_rank": line.row.mean_rank,
             "baseline": line.baseline.entry.name if line.baseline else None,
             "difference": line.difference.value if line.difference else None,
             "difference_low": line.difference.low if line.difference else None,
@@ -197,4 +208,9 @@ def _points(value: float | None) -> float | None:
 
 def _task(row: Row, task: str) -> float | None:
     score = row.scores.get(task)
-    return None if score is None else _points(score.value)
+    return None if score is None else words.on_scale(score.value, share=score.in_means)
+
+
+def _alone(board: Board, tasks: Sequence[str]) -> list[str]:
+    """Tasks with a column of their own: those chosen, and those that no mean has."""
+    return list(dict.fromkeys([*tasks, *board.outside]))

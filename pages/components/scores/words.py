@@ -33,6 +33,25 @@ def points(value: float | None) -> str:
     return "–" if value is None else f"{value * POINTS:.1f}"
 
 
+def on_scale(value: float | None, *, share: bool) -> float | None:
+    """A score for a table: a share in points, another metric as it is."""
+    return value * POINTS if share and value is not None else value
+
+
+def figure(value: float | None, *, share: bool) -> str:
+    """`67.4` of a share, `1.283` of a metric on a scale of its own."""
+    if value is None:
+        return "–"
+    return points(value) if share else f"{value:.4g}"
+
+
+def change(value: float | None, *, share: bool) -> str:
+    """`+2.3` points, or `−0.0213` on a metric's own scale."""
+    if share or value is None:
+        return signed(value)
+    return f"{value:+.3g}".replace("-", "−")
+
+
 def signed(value: float | None) -> str:
     """`+2.3`, `−0.4`, `0.0`: with a real minus sign, and no sign where it rounds to nothing."""
     if value is None:
@@ -65,9 +84,12 @@ def _shared_words(tasks: Iterable[str]) -> int:
     return most
 
 
-def interval(low: float | None, high: float | None) -> str:
-    """`−0.3 … +2.1`."""
-    return "–" if low is None or high is None else f"{_bound(low)} … {_bound(high)}"
+def interval(low: float | None, high: float | None, *, share: bool = True) -> str:
+    """`−0.3 … +2.1`, in points or on a metric's own scale."""
+    if low is None or high is None:
+        return "–"
+    told = _bound if share else lambda bound: change(bound, share=False)
+    return f"{told(low)} … {told(high)}"
 
 
 def _bound(value: float) -> str:

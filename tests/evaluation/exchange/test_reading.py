@@ -48,8 +48,8 @@ def test_what_lm_eval_writes_is_what_our_scorer_says(
 
 def test_what_a_mean_cannot_hold_is_said(harness_folder: Path) -> None:
     assert read(from_path(harness_folder)).notes == (
-        "In rolling lower is better (bits_per_byte): a mean over tasks that it is part of tells "
-        "nothing.",
+        "In rolling lower is better (bits_per_byte): it is compared in that direction, and is in "
+        "no mean over tasks.",
     )
 
 
