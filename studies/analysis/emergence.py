@@ -1,0 +1,125 @@
+"""Emergent items: what a merge has right and none of its constituents, against luck.
+
+Counting such items proves nothing: a model that guesses among four choices finds a quarter of what
+its parents lack. What is counted and what it is held against:
+
+* `count`: right, and no constituent is (the paper's sense). `new`: of these, wrong in *every*
+  model that the merge was made from, the base included; the rest came back from the base. Tests
+  are of `new` on right-or-wrong tasks. The items wrong in all of those models are the *pool*.
+* **Chance.** A model without the skill is right on a pool item no oftener than by guessing:
+  Binomial(pool, chance) in each task. Related models share their wrong answers and are right less
+  often than that, which makes the test cautious. Not for tasks with freely written answers.
+* **Relatives.** Controls are the study's merges of a proper part of what the merge was made from:
+  for finance + math those of base + finance and base + math. They cannot have the skill that takes
+  both, but they have been perturbed alike, and get borderline items right that all parents miss.
+  Null: on each item the merge is exchangeable with its K controls. Given how many of the K + 1
+  have an item right, each is equally likely to be among them; so the difficulty of each item is
+  conditioned on, not estimated. Assumes that the merge was moved no further from its parents than
+  the controls were: one at a scale far beyond theirs answers more wildly. `most_control` is the
+  most that any control has, for those who doubt.
+* **Re-drawn masks** (methods with seeds). Null: which pool items a merge has right is the mask's
+  luck, so that another mask has others right; strata are tasks and whether any control has the
+  item right. Small p: the same items come back.
+
+A task's p is the larger of the p by chance and by relatives, where both are there: both must be
+refuted. A merge's p is that of its smallest task p among T tasks, 1 - (1 - min)^T (Sidak; items of
+different tasks are independent), and Holm's correction goes over the merges. Under guessing, and
+under noise that treats merge and controls alike, the single p-values are uniform but for being
+discrete; their maximum is larger. In tasks of two choices a merge that merely prefers the other
+answer passes for emergent as soon as it has more than half of the pool right; look at what it lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from studies.analysis.emergent import MergeEmergence
+from studies.analysis.intervals import holm, plain
+from studies.analysis.pools import Family, controls_of
+from studies.analysis.sheets import RIGHT_FROM
+from studies.results import Part, Results, Scored
+
+
+@dataclass(frozen=True)
+class Emergence:
+    """Every merge whose constituents are scored."""
+
+    merges: tuple[MergeEmergence, ...]
+    n_tasks: int
+
+    def shown(self, keys: Sequence[str]) -> Emergence:
+        """Some of the merges; Holm's correction goes over these."""
+        some = [one for one in self.merges if one.key in set(keys)]
+        return replace(self, merges=_corrected(some))
+
+    def table(self) -> list[dict[str, Any]]:
+        """A row for every merge."""
+        return [
+            {k: v for k, v in asdict(one).items() if k != "tasks"} | {"found": one.found}
+            for one in self.merges
+        ]
+
+    def task_table(self) -> list[dict[str, Any]]:
+        """A row for every merge and task."""
+        return [{"key": one.key, "merge": one.label, **asdict(task)}
+                for one in self.merges for task in one.tasks]  # fmt: skip
+
+    def data(self) -> dict[str, Any]:
+        """Everything as plain data."""
+        return {"merges": self.table(), "tasks": self.task_table(), "n_tasks": self.n_tasks}
+
+
+def emergence(results: Results, part: Part = "report") -> Emergence:
+    """Emergent items of every scored merge whose constituents are all scored.
+
+    Args:
+        results: of the study.
+        part: of the items. "report" is right for a merge that was chosen on the search items.
+    """
+    tasks = [one for one in results.tasks if one.binary and one.by_item]
+    families: dict[tuple[tuple[str, ...], tuple[str, ...]], list[Scored]] = {}
+    for one in results.points:
+        if one.point is not None:
+            constituents = results.constituent_keys(one.point)
+            if all(key in results.row for key in constituents):
+                above = tuple(key for key in results.ancestors(one.point) if key in results.row)
+                families.setdefault((above, constituents), []).append(one)
+    found: dict[str, MergeEmergence] = {}
+    for (above, constituents), members in families.items():
+        family = Family(results, tasks, part, above, constituents, members)
+        found |= {one.key: one for one in family.merges()}
+    ordered = [found[one.key] for one in results.points if one.key in found]
+    return Emergence(_corrected(ordered), len(tasks))
+
+
+def _corrected(merges: Sequence[MergeEmergence]) -> tuple[MergeEmergence, ...]:
+    p = holm([np.nan if one.p is None else one.p for one in merges])
+    return tuple(replace(one, p_holm=plain(value)) for one, value in zip(merges, p, strict=True))
+
+
+def new_items(results: Results, key: str, part: Part = "all") -> list[dict[str, Any]]:
+    """The pool items that a merge has right, one row each, with how many controls have, too.
+
+    Those that no control has right come first.
+    """
+    one = results.model(key)
+    if one is None or one.point is None:
+        return []
+    above = [results.row[k] for k in results.ancestors(one.point) if k in results.row]
+    controls = [results.row[c.key] for c in controls_of(results, one)]
+    found = []
+    for task in results.tasks:
+        if not (task.binary and task.by_item and task.name in one.items):
+            continue
+        x = results.items(task.name)
+        wrong = (np.isfinite(x[above]) & (x[above] < RIGHT_FROM)).all(axis=0)
+        right = wrong & task.mask(part) & (x[results.row[key]] >= RIGHT_FROM)
+        for i in np.flatnonzero(right):
+            n_right = int((x[controls][:, i] >= RIGHT_FROM).sum())
+            found.append({"task": task.name, "item": int(i), "doc_id": task.items[i][0],
+                          "controls_right": n_right, "n_controls": len(controls)})  # fmt: skip
+    return sorted(found, key=lambda row: row["controls_right"])
