@@ -46,12 +46,13 @@ def _refuse_prompt_sets(names: Iterable[str]) -> None:
     """Sets that a judge scores: some may never choose a merge, and none is a suite."""
     from evaluation.judge.sets import list_sets, require_selection_allowed
 
-    sets = {one.name: one for one in list_sets()}
+    sets = sorted((one.name for one in list_sets()), key=len, reverse=True)
     for name in names:
         stem = name.partition("@")[0].rstrip("/").rsplit("/", 1)[-1]
-        same = next((one for one in sets if one in name), stem if stem in sets else None)
-        if same is None and "pfmt" in stem.lower():
-            same = next((one for one in sets if "pfmt" in one), None)
+        # the longest first: "mt-bench" is a part of another set's name
+        same = next((one for one in sets if one in name), None)
+        if "pfmt" in name.lower():
+            same = next(one for one in sets if "pfmt" in one)
         if same is None:
             continue
         try:

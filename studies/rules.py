@@ -116,7 +116,7 @@ def check_items(design: Design) -> None:
         StudyError: the first rule that is broken.
     """
     if design.tasks is not None and not design.tasks:
-        raise StudyError("The list of tasks is empty; name tasks of the suite, or leave it out")
+        raise StudyError("The list of tasks is empty; name some, or leave it out.")
     for task in design.tasks or ():
         if (design.tasks or ()).count(task) > 1:
             raise StudyError(f"The task {quoted(task)} is listed twice; remove one.")

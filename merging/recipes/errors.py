@@ -58,7 +58,8 @@ def sentence(
         return f"{name} must be {TYPE_NAMES[kind]}, not {shown(given)}."
     if kind in ("greater_than_equal", "less_than_equal", "greater_than", "less_than"):
         context = problem.get("ctx", {})
-        allowed = limits.get(str(place[-1])) or " ".join(
+        named = [part for part in place if isinstance(part, str)]
+        allowed = limits.get(named[-1] if named else "") or " ".join(
             f"{key} {value}" for key, value in context.items()
         )
         return f"{name} is {shown(given)}; allowed is {allowed}."
