@@ -73,7 +73,7 @@ def merge(
     ] = "5GB",
 ) -> None:
     """Merge by a recipe file into a new folder."""
-    from jobs.terminal import direct, show
+    from jobs.terminal import direct, progress
 
     merging = direct.merge(
         str(recipe),
@@ -82,9 +82,9 @@ def merge(
         convert_pickle=convert_pickle,
         max_shard_size=max_shard_size,
     )
-    result = show.show_events(merging)
+    result = progress.show_events(merging)
     name = f", registered as {result['name']}" if result.get("name") else ""
-    show.say(f"Merged into {out}{name} in {float(result.get('seconds', 0)):.1f} s.")
+    progress.say(f"Merged into {out}{name} in {float(result.get('seconds', 0)):.1f} s.")
 
 
 @app.command()

@@ -38,6 +38,12 @@ def database_url() -> str:
     return url
 
 
+def is_new() -> bool:
+    """Whether there is no database yet, as far as that can be told without opening it."""
+    file = database_url().removeprefix("sqlite:///")
+    return file.startswith("/") and not os.path.exists(file)
+
+
 def absolute() -> dict[str, str]:
     """The environment that gives a process in another folder the same home and database."""
     return {"CRUCIBLE_HOME": str(home()), "CRUCIBLE_DATABASE_URL": database_url()}

@@ -21,7 +21,10 @@ def use_threads(folders: Iterable[Path]) -> int:
 def threads_for(folders: Iterable[Path]) -> int:
     """The number of threads for models of this size."""
     allowed = int(os.environ.get("CRUCIBLE_THREADS") or os.cpu_count() or 1)
-    size_bytes = sum(
-        file.stat().st_size for folder in folders for file in folder.glob("*.safetensors")
-    )
-    return 1 if size_bytes < SMALL_BYTES else allowed
+    return 1 if are_small(folders) else allowed
+
+
+def are_small(folders: Iterable[Path]) -> bool:
+    """Whether the weights in these folders are next to nothing, as the sandbox's are."""
+    files = (file for folder in folders for file in folder.glob("*.safetensors"))
+    return sum(file.stat().st_size for file in files) < SMALL_BYTES

@@ -12,40 +12,15 @@ from db.engine import session, transaction
 from db.queries import models as model_rows
 from db.queries.models import ModelRow
 from db.tables import Job, Model
-from jobs import devices
 from jobs.errors import JobError
 from jobs.models import adapters, describe, registry
 from jobs.models import names as naming
+from jobs.models.recipe_files import check_device, is_recipe, parse, read_recipe
 
 if TYPE_CHECKING:
     from merging.recipes.recipe import Recipe
 
-RECIPE_SUFFIXES = (".yaml", ".yml")
-DEVICES = ("auto", "cpu", "cuda")
-
-
-def is_recipe(ref: str) -> bool:
-    """Whether a model is given as a recipe file."""
-    return ref.lower().endswith(RECIPE_SUFFIXES)
-
-
-def parse(recipe: Recipe | str) -> Recipe:
-    """The recipe itself, from its YAML text if need be."""
-    from merging.recipes.recipe import Recipe
-
-    return Recipe.from_yaml(recipe) if isinstance(recipe, str) else recipe
-
-
-def check_device(device: str) -> None:
-    """Refuse a device that is none, or that this machine does not have.
-
-    Raises:
-        JobError: in one sentence.
-    """
-    if device not in DEVICES:
-        raise JobError(f"There is no device {device!r}; choose one of {', '.join(DEVICES)}.")
-    if device == "cuda" and devices.devices() == ["cpu"]:
-        raise JobError("This machine has no CUDA device. Choose cpu or auto.")
+__all__ = ["check_device", "is_recipe", "parse", "read_recipe"]
 
 
 def get(model_id: int) -> ModelRow:
@@ -149,21 +124,6 @@ def recipe_row(ref: str) -> ModelRow:
         registry.enter_recipe(opened, row, pinned_recipe, {k: v.name for k, v in rows.items()})
         model_id = row.id
     return get(model_id)
-
-
-def read_recipe(ref: str) -> str:
-    """The text of a recipe file.
-
-    Raises:
-        JobError: it cannot be read.
-    """
-    path = Path(ref).expanduser()
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise JobError(f"The recipe {path} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise JobError(f"The recipe {path} is not a text file.") from error
 
 
 def parents_of(recipe: Recipe) -> tuple[Recipe, dict[str, ModelRow]]:

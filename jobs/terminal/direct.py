@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import threading
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from db import settings
 from db.errors import DatabaseError
 from jobs.errors import JobError
 from jobs.kinds import Event
 from jobs.kinds.parents import locate
-from jobs.kinds.threads import threads_for
-from jobs.models import adapters, pickles, recipes, registry
+from jobs.kinds.threads import are_small, threads_for
+from jobs.models import recipe_files
+
+if TYPE_CHECKING:
+    from merging.recipes.recipe import Recipe
 
 
 def merge(
@@ -36,14 +43,80 @@ def merge(
     Raises:
         RecipeError, ModelError, HubError, MergeFailure, JobError: in one sentence.
     """
-    recipe = recipes.parse(recipes.read_recipe(recipe_file))
-    recipes.check_device(device)
+    recipe = recipe_files.parse(recipe_files.read_recipe(recipe_file))
+    recipe_files.check_device(device)
     from merging.output.layout import read_shard_size
 
     max_shard_bytes = read_shard_size(max_shard_size)
+    new = settings.is_new() and not convert_pickle and _are_plain_folders(recipe)
+    spec = _by_path(recipe) if new else (yield from _by_name(recipe, convert_pickle))
+    pinned, folders = yield from locate(spec)
+    from merging.engine import merge_to_folder
+
+    threads = threads_for(folders.values())
+    result: Event = {}
+    merging = merge_to_folder(
+        pinned, folders, out, device=device, threads=threads, max_shard_bytes=max_shard_bytes
+    )
+    opening: threading.Thread | None = None
+    for event in merging:
+        if event.get("kind") == "result":
+            result = event
+            continue
+        if event.get("stage") == "Finishing":
+            # while the disk is waited for, which the result's last bytes take their time to reach
+            opening = threading.Thread(target=_open_database)
+            opening.start()
+        yield event
+    if opening is not None:
+        opening.join()
+    from jobs.models import recipes, registry
+
+    try:
+        model_id = registry.register_model(str(out.absolute()))
+        result["name"] = recipes.get(model_id).name
+    except (DatabaseError, JobError) as error:
+        yield {"kind": "warning", "text": f"The merge is written, but not registered: {error}"}
+    yield result
+
+
+def _open_database() -> None:
+    """Import and open what registering takes; what goes wrong is told when it is used."""
+    with contextlib.suppress(DatabaseError):
+        from db.engine import open_database
+        from jobs.models import recipes  # noqa: F401
+
+        open_database()
+
+
+def _are_plain_folders(recipe: Recipe) -> bool:
+    """Whether a database that is not there yet would say nothing of any of a recipe's models.
+
+    A new one knows the sandbox's names, and, for the lineage of copies, the sandbox's weights.
+    """
+    from merging.formats.bases import is_adapter
+
+    folders = [Path(ref).expanduser() for ref in recipe.references]
+    return (
+        all(folder.is_dir() and not is_adapter(folder) for folder in folders)
+        and not any(ref.startswith("sandbox/") for ref in recipe.references)
+        and not are_small(folders)
+    )
+
+
+def _by_path(recipe: Recipe) -> dict[str, Any]:
+    """Where the parents lie, for `locate`, when all are folders."""
+    sources = {ref: str(Path(ref).expanduser().absolute()) for ref in recipe.references}
+    return {"recipe": recipe.to_yaml(), "sources": sources, "known": {}}
+
+
+def _by_name(recipe: Recipe, convert_pickle: bool) -> Generator[Event, None, dict[str, Any]]:
+    """The same by what is registered: names, and the fingerprints of folders that are known."""
+    from jobs.models import adapters, pickles, registry
+
     registry.ensure_sandbox()
     known = registry.names()
-    sources = {}
+    sources: dict[str, str] = {}
     for ref in recipe.references:
         base, own = adapters.halves(ref) or (None, ref)
         if base is not None:
@@ -55,26 +128,7 @@ def merge(
             sources[ref] = str((yield from pickles.converted(Path(sources[ref]), label=ref)))
     for ref, source in adapters.bases(sources).items():
         sources.setdefault(ref, source)
-    spec = {"recipe": recipe.to_yaml(), "sources": sources, "known": registry.fingerprints()}
-    pinned, folders = yield from locate(spec)
-    from merging.engine import merge_to_folder
-
-    threads = threads_for(folders.values())
-    result: Event = {}
-    merging = merge_to_folder(
-        pinned, folders, out, device=device, threads=threads, max_shard_bytes=max_shard_bytes
-    )
-    for event in merging:
-        if event.get("kind") == "result":
-            result = event
-        else:
-            yield event
-    try:
-        model_id = registry.register_model(str(out.absolute()))
-        result["name"] = recipes.get(model_id).name
-    except (DatabaseError, JobError) as error:
-        yield {"kind": "warning", "text": f"The merge is written, but not registered: {error}"}
-    yield result
+    return {"recipe": recipe.to_yaml(), "sources": sources, "known": registry.fingerprints()}
 
 
 def build_sandbox(out: Path | None, seed: int | None) -> Iterator[Event]:
@@ -83,6 +137,8 @@ def build_sandbox(out: Path | None, seed: int | None) -> Iterator[Event]:
 
     yield from run({"out": str(out.absolute()) if out else None, "seed": seed})
     if out is None:
+        from jobs.models import registry
+
         registry.ensure_sandbox()
 
 
@@ -91,5 +147,7 @@ def _source(ref: str) -> str:
     path = Path(ref).expanduser()
     if path.exists():
         return str(path.absolute())
+    from jobs.models import registry
+
     registry.check_hub_id(ref)
     return ref

@@ -52,7 +52,7 @@ def print_reports(found: Sequence[JudgingRow]) -> None:
         groups = {**report.summary["categories"], "all": report.summary}
         for name, part in groups.items():
             table.add_row(name, *(_grades(part) if report.mode == "single" else _wins(part)))
-        Console(file=show._output()).print(table)
+        Console(file=show.output()).print(table)
         for line in notes(report):
             show.say(line)
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from db.queries.jobs import JobRow
 from db.queries.models import ModelRow
 from jobs.errors import JobError
-from jobs.kinds import Event
+from jobs.terminal.progress import bars, keep_output_for_json, output, say, show_events
+
+__all__ = ["output", "say", "show_events"]
 
 Data = dict[str, Any]
 NOISE_NOTE = "± is one standard error; a difference in brackets could be noise (95 % interval)."
@@ -31,42 +33,6 @@ UNANSWERED_NOTE = (
 )
 
 
-_json_only = False  # `--json -`: standard output is for the JSON
-
-
-def _output() -> TextIO:
-    return sys.stderr if _json_only else sys.stdout
-
-
-def say(text: str) -> None:
-    """Print one line; on standard error when standard output is for JSON alone."""
-    print(text, file=_output(), flush=True)
-
-
-def show_events(events: Iterable[Event]) -> Event:
-    """Show a generator's progress; return its result event."""
-    result: Event = {}
-    with _progress() as progress:
-        bar = progress.add_task("Starting", total=None)
-        stage = ""
-        for event in events:
-            match event.get("kind"):
-                case "stage" | "progress":
-                    total, done = event.get("total"), event.get("done", 0)
-                    if event["stage"] != stage:
-                        stage = event["stage"]
-                        progress.reset(bar, description=stage, total=total)
-                        if not progress.console.is_terminal:
-                            say(stage)
-                    progress.update(bar, completed=float(done), total=total)
-                case "warning":
-                    progress.console.print(f"Warning: {event['text']}", markup=False)
-                case "result":
-                    result = event
-        progress.update(bar, total=1, completed=1)
-    return result
-
-
 def run_group(group: str, *, slots: int | None = None) -> list[JobRow]:
     """Run a group here, showing a line for each job; return the rows.
 
@@ -75,7 +41,7 @@ def run_group(group: str, *, slots: int | None = None) -> list[JobRow]:
     """
     from jobs.running.inline import run_group_inline
 
-    with _progress() as progress:
+    with bars() as progress:
         shown = _Shown(progress)
         rows = run_group_inline(group, shown.update, slots=slots)
     for row in rows:
@@ -159,18 +125,6 @@ def _doing(row: JobRow) -> str:
     if row.state == "done" and row.stage.startswith("Already"):
         return row.stage[0].lower() + row.stage[1:]
     return row.state
-
-
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=24),
-        TextColumn("{task.completed:.0f}/{task.total}"),
-        TimeElapsedColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )
 
 
 def print_leaderboard(data: Data) -> None:
@@ -286,9 +240,8 @@ def check_json(path: Path | None) -> None:
     Raises:
         JobError: it cannot be written.
     """
-    global _json_only
-    _json_only = str(path) == "-"
-    if path is None or _json_only:
+    keep_output_for_json(str(path) == "-")
+    if path is None or str(path) == "-":
         return
     try:
         with path.open("a", encoding="utf-8"):
@@ -310,7 +263,7 @@ def write_json(path: Path | None, data: Any) -> None:
 
 def _print(table: Table) -> None:
     # What is not a terminal has no width to fit into: a table in a file is never folded.
-    console = Console(markup=False, highlight=False, file=_output())
+    console = Console(markup=False, highlight=False, file=output())
     if not console.is_terminal:
         console.width = 240
     console.print(table)
