@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from studies.design import Design
 from studies.errors import StudyError
 from studies.points import PREVIOUS, Chosen, Point, points_of
 
+PROJECT = Path(__file__).resolve().parents[2]
 DATA: dict[str, Any] = {
     "name": "three",
     "base": "b",
@@ -289,3 +291,44 @@ def test_a_design_that_lacks_a_model() -> None:
     point = points_of(design(), "3")[0]
     with pytest.raises(StudyError, match='has no model "japanese"'):
         point.recipe(design(experts={"finance": "f", "math": "m"}))
+
+
+def test_one_recipe_and_two_are_the_same_merge() -> None:
+    """The best merge + alpha (instruct - base), computed by hand from the weights."""
+    import torch
+    from safetensors.torch import load_file
+
+    from merging.in_memory import merge_to_model
+
+    names = ("base", "finance", "math", "instruct")
+    folders = {name: PROJECT / "sandbox" / name for name in names}
+    made = Design(
+        name="n",
+        base="base",
+        experts={"finance": "finance", "math": "math"},
+        instruct="instruct",
+        methods=[{"method": "task_arithmetic", "grid": {"scale": [0.8]}}],
+        instruct_stage={"alpha": [1.3], "expert_scale": [0.7]},
+        suite="sandbox",
+    )
+    best = points_of(made, "2")[0]
+    (point,) = points_of(made, "instruct", Chosen(best=best))[-1:]
+
+    def merged(one: Recipe) -> Any:
+        making = merge_to_model(one, folders, device="cpu", dtype="float32")
+        while True:
+            try:
+                next(making)
+            except StopIteration as stop:
+                return dict(stop.value[0].named_parameters())
+
+    found = merged(point.recipe(made))
+    below = merged(best.recipe(made))
+    weights = {name: load_file(folders[name] / "model.safetensors") for name in names}
+    compared = 0
+    for name, values in found.items():
+        base, instruct = (weights[one][name].float() for one in ("base", "instruct"))
+        wanted = base + 0.7 * (below[name] - base) + 1.3 * (instruct - base)
+        torch.testing.assert_close(values.data, wanted, rtol=0, atol=2e-6)
+        compared += values.numel()
+    assert compared > 1_000_000
