@@ -22,6 +22,7 @@ from evaluation.suites import Suite, nearest
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from evaluation.journal import Journal
     from evaluation.prepared import Prepared
 
 __all__ = ["config_hash", "evaluate", "load_model", "scoring_dtype", "task_configs"]
@@ -43,6 +44,7 @@ def evaluate(
     model_label: str = "",
     skip: Collection[str] = frozenset(),
     prepared: Prepared | None = None,
+    journal: Journal | None = None,
 ) -> Iterator[Event]:
     """Score a model on the tasks of a suite.
 
@@ -60,6 +62,9 @@ def evaluate(
         skip: tasks not to score (already scored under the same configuration).
         prepared: tasks, prompts and tokens from models before, which share the tokenizer, suite,
             limit and part; the scores are the same without.
+        journal: where this model's replies are kept while a task is not finished, and found again
+            by the next run; None to keep none. A score's event names the ``journal`` file that
+            belongs to it, for whoever records the score to delete (``evaluation.journal.forget``).
 
     Yields:
         stage, progress, warning, log, score, task_error and, last, result events::
@@ -88,13 +93,14 @@ def evaluate(
     from evaluation.session import Session  # imports lm-eval and torch
 
     with _threads_for(model):
-        session = Session(model, tokenizer, suite, limit, part, prepared)
+        kept = journal and (lambda name: journal.of(config_hash(configs[name])))
+        session = Session(model, tokenizer, suite, limit, part, prepared, kept)
         for event in session.run([name for name in names if name not in skip]):
             if event["kind"] == "score":
                 config = configs[event["task"]]
                 source = event.pop("data", "")  # told, not compared by
-                kept = config | {"data": source} if source else config
-                event |= {"config": kept, "config_hash": config_hash(config)}
+                full = config | {"data": source} if source else config
+                event |= {"config": full, "config_hash": config_hash(config)}
                 scored[event["task"]] = {"n": event["n"], "metrics": event["metrics"]}
                 event["task_version"] = config["task_version"]
                 scores[event["task"]] = event["value"]

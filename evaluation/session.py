@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evaluation import held_out_items
@@ -14,6 +14,7 @@ from evaluation.extraction.reply import Reply
 from evaluation.harness.items import Item, LeftOut, build_items, told
 from evaluation.harness.tasks import count_items, load_task, quiet_harness
 from evaluation.holdout import Part
+from evaluation.journal import TaskJournal
 from evaluation.prepared import Prepared
 from evaluation.published.origin import origin
 from evaluation.scoring.scorer import Scorer
@@ -36,6 +37,7 @@ class Session:
         limit: items per task, None for all.
         part: of a split of the items, None for all of them.
         prepared: what was made for models of this tokenizer before; None to make it.
+        journal: gives each task's kept replies by its name; None to keep none.
     """
 
     def __init__(
@@ -46,7 +48,9 @@ class Session:
         limit: int | None,
         part: Part | None = None,
         prepared: Prepared | None = None,
+        journal: Callable[[str], TaskJournal] | None = None,
     ) -> None:
+        self.journal = journal
         self.prepared = prepared
         self.model = model
         self.tokenizer = tokenizer
@@ -106,7 +110,8 @@ class Session:
         if not items:
             where = f" in the {self.part.name} part of the split" if self.part else ""
             raise TaskError(f"it has no items{where}")
-        yield from self._ask(name, scorer, items)
+        journal = self.journal(name) if self.journal else None
+        yield from self._ask(name, scorer, items, journal)
         yield from self._drain(name)
         with quiet_harness():
             scored = score_task(task, items)
@@ -122,6 +127,7 @@ class Session:
             **scored,
             "left_out": [{"doc_id": one.doc_id, "text": one.text} for one in left_out],
             "data": origin(task),
+            "journal": str(journal.path) if journal else None,
             "seconds": time.perf_counter() - started,
         }
 
@@ -162,8 +168,10 @@ class Session:
             )
         return self._scorers[key]
 
-    def _ask(self, name: str, scorer: Scorer, items: Sequence[Item]) -> Iterator[Event]:
-        """Fill in every request's reply."""
+    def _ask(
+        self, name: str, scorer: Scorer, items: Sequence[Item], journal: TaskJournal | None
+    ) -> Iterator[Event]:
+        """Fill in every request's reply: from an earlier run's where there is one."""
         by_type: dict[str, list[tuple[int, Any]]] = {}
         left = [0] * len(items)
         for position, item in enumerate(items):
@@ -171,18 +179,32 @@ class Session:
                 for _ in range(request.repeats or 1):
                     by_type.setdefault(request.request_type, []).append((position, request))
                     left[position] += 1
-        complete = 0
         strips = self.suite.settings_for(name).strips_thinking
-        for kind, asked in by_type.items():
+        if journal is not None:
+            by_type = {
+                kind: [one for one in asked if not _found(journal, kind, one, left, strips)]
+                for kind, asked in by_type.items()
+            }
+        complete = left.count(0)
+        if complete:
+            yield {"kind": "log", "text": f"{name}: {complete:,} items were answered before."}
+            yield self._progress(name, complete)
+        for kind, asked in [(kind, asked) for kind, asked in by_type.items() if asked]:
             stream = getattr(scorer, f"stream_{kind}")
             for answers in stream([request for _, request in asked]):
                 for index, answer in answers:
                     position, request = asked[index]
+                    if journal is not None:
+                        journal.add(kind, request, answer)
                     _keep(request, kind, answer, strips)
                     left[position] -= 1
                     complete += left[position] == 0
+                if journal is not None:
+                    journal.flush()
                 yield from self._drain(name)
                 yield self._progress(name, complete)
+        if journal is not None and journal.problem:
+            yield {"kind": "warning", "text": journal.problem}
 
     def _unanswered(self, name: str, metrics: dict[str, Any], n: int) -> Iterator[Event]:
         """What an accuracy does not tell: how many wrong answers were none at all."""
@@ -219,6 +241,18 @@ class Session:
             "domain": self.suite.domain(name),
             "text": f"Task {name}: {text.rstrip('.')}.",
         }
+
+
+def _found(
+    journal: TaskJournal, kind: str, asked: tuple[int, Any], left: list[int], strips: bool
+) -> bool:
+    """Whether a request has its reply from an earlier run; it is filled in then."""
+    position, request = asked
+    answer = journal.take(kind, request)
+    if answer is not None:
+        _keep(request, kind, answer, strips)
+        left[position] -= 1
+    return answer is not None
 
 
 def _keep(request: Any, kind: str, answer: Any, strips: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 from jobs.errors import JobError
@@ -20,12 +21,14 @@ def run(spec: dict[str, Any]) -> Iterator[Event]:
     Args:
         spec: `model` (label), `model_id`, `source` (folder, Hub id, or "" for a merge in memory),
             `revision`, `suite`, `limit`, `tasks`, `part`, `device`, `data_dir` (of public benchmark
-            files), `scored` (what is there), `known` (signature to fingerprint); for a merge in
-            memory `recipe` and `sources` too.
+            files), `scored` (what is there), `known` (signature to fingerprint), `replies` (folder
+            in which they are kept while a task is not finished); for a merge in memory `recipe` and
+            `sources` too.
 
     Yields:
         A "model" event (which content is scored), then the scorer's own events.
     """
+    from evaluation.journal import Journal
     from evaluation.published.folder import DATA_DIR
     from evaluation.run import evaluate
     from evaluation.suites import load_suite
@@ -38,7 +41,8 @@ def run(spec: dict[str, Any]) -> Iterator[Event]:
         yield {"kind": "stage", "stage": "Already scored"}
         yield {"kind": "result", "model": spec["model"], "reused": True}
         return
-    model, tokenizer, skip = ready
+    model, tokenizer, skip, content = ready
+    journal = Journal(Path(spec["replies"]), content) if spec.get("replies") else None
     n_scored = 0
     failed: dict[str, str] = {}
     joined: dict[str, Any] = {}
@@ -51,6 +55,7 @@ def run(spec: dict[str, Any]) -> Iterator[Event]:
         part=part_of(spec),
         model_label=spec["model"],
         skip=skip,
+        journal=journal,
     ):
         n_scored += event.get("kind") == "score"
         if event.get("kind") == "task_error":
@@ -67,7 +72,8 @@ def run(spec: dict[str, Any]) -> Iterator[Event]:
            "groups": joined}  # fmt: skip
 
 
-Ready = tuple[Any, Any, set[str]]  # transformers model, tokenizer, tasks to skip
+# transformers model, tokenizer, tasks to skip, what stands for the content
+Ready = tuple[Any, Any, set[str], str]
 
 
 def _loaded(spec: dict[str, Any]) -> Generator[Event, None, Ready | None]:
@@ -85,7 +91,7 @@ def _loaded(spec: dict[str, Any]) -> Generator[Event, None, Ready | None]:
         return None
     use_threads([folder])
     model, tokenizer = load_model(folder, device=device, dtype=dtype)
-    return model, tokenizer, skip
+    return model, tokenizer, skip, str(facts["fingerprint"])
 
 
 def _merged(spec: dict[str, Any]) -> Generator[Event, None, Ready | None]:
@@ -107,7 +113,7 @@ def _merged(spec: dict[str, Any]) -> Generator[Event, None, Ready | None]:
     model, tokenizer = yield from _pass_on(merge_to_model(recipe, folders, device=device))
     import torch
 
-    return model.to(getattr(torch, dtype)), tokenizer, skip
+    return model.to(getattr(torch, dtype)), tokenizer, skip, recipe.hash
 
 
 def _pass_on(

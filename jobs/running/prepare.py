@@ -37,6 +37,10 @@ def complete(claim: Claim) -> dict[str, Any]:
             return {**claim.spec, **health.complete(claim.spec)}
         case "judge":
             return {**claim.spec, **judging.complete(claim.spec)}
+        case "study":
+            from jobs.studies import prepare as study  # what it needs is not light
+
+            return {**claim.spec, **study.complete(claim.spec)}
     return claim.spec
 
 
@@ -74,7 +78,8 @@ def _evaluation(spec: dict[str, Any]) -> dict[str, Any]:
     found = subject(ref)
     suite_name = str(spec.get("suite_name") or spec["suite"])
     scores = scored.of_model(found["model_id"], suite_name)
-    return {**found, "suite_name": suite_name, "scored": scores}
+    replies = str(settings.cache_folder() / "replies")
+    return {**found, "suite_name": suite_name, "scored": scores, "replies": replies}
 
 
 def subject(ref: str) -> dict[str, Any]:

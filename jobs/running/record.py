@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from db.engine import transaction
 from db.tables import Answer, Evaluation, Job, Model, Prompt
+from evaluation.journal import forget
 from evaluation.signatures.look import generated, look
 from jobs.kinds import Event
 from jobs.models import registry
@@ -58,6 +59,8 @@ class Recorder:
                 self._identify(event)
             case "score":
                 self._score(event)
+            case "point" | "point_begun" | "point_scores" | "point_error" | "point_sources":
+                self._study(event)
             case "merged":
                 self._register(event)
             case "made":
@@ -168,6 +171,8 @@ class Recorder:
             opened.add(row)
             opened.flush()
             add_answers(opened, row.id, event["answers"])
+        if event.get("journal"):
+            forget(event["journal"])
         self._unwritten = {}
         self.last_write = time.monotonic()
 
@@ -195,6 +200,16 @@ class Recorder:
                 judging_record.add_judgement(opened, event)
             else:
                 judging_record.add_judging(opened, event, self.claim.job_id)
+        self._unwritten = {}
+        self.last_write = time.monotonic()
+
+    def _study(self, event: Event) -> None:
+        """Write what a lane of a study has merged and scored."""
+        from jobs.studies import record as study
+
+        with transaction() as opened:
+            queue.write(opened, self.claim, **self._unwritten)
+            study.record(opened, event, self.claim.spec)
         self._unwritten = {}
         self.last_write = time.monotonic()
 

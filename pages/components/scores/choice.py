@@ -9,7 +9,7 @@ import streamlit as st
 from db.queries.board import Board, Row
 from jobs.scores import parts
 from jobs.scores.parts import Selection
-from pages.components import links, problems
+from pages.components import links, presses, problems
 from pages.components.problems import as_text
 from pages.components.scores.words import POINTS, points
 
@@ -67,7 +67,7 @@ def _held_out(board: Board, best: Row, key: str) -> None:
         st.caption(f"On the held-out items {name} has **{points(held.macro)}**{beside} points "
                    f"({points(best.macro)} on the search items).")  # fmt: skip
         return
-    if st.button(
+    if presses.button(
         "Score the best on held-out items", icon=":material/verified:", key=f"held_out_{key}",
         help=f"Scores {name} and its parents on the part of every task that nobody chose by.",
     ):  # fmt: skip

@@ -10,7 +10,7 @@ from db.queries import models as model_rows
 from db.queries.board import Board, Row
 from jobs.scores import exchange_in, exchange_out
 from jobs.scores.exchange_in import Imported, Result
-from pages.components import problems, words
+from pages.components import presses, problems, words
 from pages.components.problems import as_text
 
 NEW = "A model that is not here"
@@ -68,7 +68,7 @@ def _offer(result: Result) -> None:
         "Suite", value=exchange_in.suggested_suite(result), key=f"import_suite_{result.file}",
         max_chars=80, help="Where the scores stand on the leaderboard.",
     ).strip()  # fmt: skip
-    if st.button("Import", type="primary", key="import_now", disabled=not (name and suite)):
+    if presses.button("Import", type="primary", key="import_now", disabled=not (name and suite)):
         st.session_state.imported = exchange_in.save(
             result, model=name, suite=suite, known=of != NEW
         )

@@ -10,7 +10,7 @@ from typing import NoReturn
 import streamlit as st
 
 from db.queries.board import Board, Row
-from pages.components import words
+from pages.components import presses, words
 from pages.components.links import as_number
 from pages.components.problems import as_text
 
@@ -161,7 +161,7 @@ def offer_parent(board: Board, ids: Sequence[int], focus: Row) -> None:
     best = board.best_parent(focus)
     if best is None or parents & set(ids) or len(ids) >= MOST:
         return
-    if st.button(f"Add its best parent, {as_text(best.entry.name)}", icon=":material/add:",
+    if presses.button(f"Add its best parent, {as_text(best.entry.name)}", icon=":material/add:",
                  key="add_parent"):  # fmt: skip
         show([*ids, best.entry.id])
 
