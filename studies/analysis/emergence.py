@@ -18,8 +18,9 @@ its parents lack. What is counted and what it is held against:
   the controls were: one at a scale far beyond theirs answers more wildly. `most_control` is the
   most that any control has, for those who doubt.
 * **Re-drawn masks** (methods with seeds). Null: which pool items a merge has right is the mask's
-  luck, so that another mask has others right; strata are tasks and whether any control has the
-  item right. Small p: the same items come back.
+  luck, so that another mask has others right. Items are compared within strata of equal task and
+  difficulty: how many models have it right that were not made from all that the merge was made
+  from. Small p: the same items come back, oftener than their difficulty explains.
 
 A task's p is the larger of the p by chance and by relatives, where both are there: both must be
 refuted. A merge's p is that of its smallest task p among T tasks, 1 - (1 - min)^T (Sidak; items of

@@ -18,7 +18,7 @@ vectors with a cosine of 0.09 in a million dimensions are surely not random to e
 leave each other alone. Below 0.1 counts as nearly independent, above 0.3 as alike; rules of thumb,
 not the paper's.
 
-What readers ask for is the other half: of the merge expert + alpha (instruct - base), which share of
+What readers ask for is the other half: of expert + alpha (instruct - base), which share of
 the expert's domain gain and of the instruct model's chat gain is left, with Fieller's intervals.
 """
 

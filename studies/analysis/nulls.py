@@ -144,6 +144,6 @@ def sidak(p: Floats) -> Floats:
     there = np.isfinite(p)
     smallest = np.where(there, p, 1.0).min(axis=1, initial=1.0)
     n = there.sum(axis=1)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         found = -np.expm1(n * np.log1p(-smallest))
     return np.where(n > 0, found, np.nan)

@@ -15,6 +15,7 @@ from studies.analysis.sheets import RIGHT_FROM
 from studies.results import BASE, Floats, Part, Results, Scored, Task
 
 Marks = NDArray[np.int64]
+BANDS = 60  # fewer mix items of unequal difficulty, which then pass for a skill
 
 
 def controls_of(results: Results, point: Scored) -> list[Scored]:
@@ -26,6 +27,25 @@ def controls_of(results: Results, point: Scored) -> list[Scored]:
         one for one in results.points
         if one.point is not None and _made_of(one) < mine and one.key != below
     ]  # fmt: skip
+
+
+def others_of(results: Results, point: Scored, above: Sequence[str]) -> list[Scored]:
+    """Every scored model that was not made from all that a merge was made from, nor its parent.
+
+    How many of them have an item right says how hard it is, whatever the merge may know.
+    """
+    mine = _made_of(point)
+    return [
+        one for one in results.models
+        if one.key not in above and not (one.point is not None and _made_of(one) >= mine)
+    ]  # fmt: skip
+
+
+def bands(right: Marks, n: int) -> Marks:
+    """Items by how many of n models have them right: none, and then up to BANDS equal steps."""
+    steps = min(BANDS, n)
+    found: Marks = np.where(right > 0, 1 + (right - 1) * steps // max(n, 1), 0)
+    return found
 
 
 def _made_of(one: Scored) -> frozenset[str]:
@@ -50,6 +70,7 @@ class Family:
         self.above = [results.row[key] for key in above]
         self.constituents = [results.row[key] for key in constituents]
         self.controls = [results.row[one.key] for one in controls_of(results, members[0])]
+        self.others = [results.row[one.key] for one in others_of(results, members[0], above)]
         self.tasks = [one for one in tasks if self._has(one)]
         shape = (len(members), len(self.tasks))
         self.count, self.new = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
@@ -85,7 +106,7 @@ class Family:
         self.new[:, column] = inside.sum(axis=1)
         self.of_control[:, column] = controls.sum(axis=1)
         self.marks.append(inside)
-        self.strata.append((controls.sum(axis=0) > 0).astype(np.int64))
+        self.strata.append(bands(right[self.others][:, pool].sum(axis=0), len(self.others)))
         if not size:
             return
         self.p_chance[:, column] = nulls.by_chance(self.new[:, column], size, task.chance)

@@ -56,7 +56,7 @@ def task(
 
 
 def points(made: Design, stages: Sequence[str] | None = None) -> list[Point]:
-    """All points of some stages, those on the best merge on the first of stage 2 if there is one."""
+    """All points of some stages; the first of stage 2 stands for the best merge."""
     found: list[Point] = []
     for stage in stages or made.stages:
         pairs = [one for one in found if one.stage == "2"]
