@@ -11,6 +11,7 @@ from typing import Any
 
 from evaluation.statistics import planning
 from merging.planning.fit import SECONDS_PER_BYTE, SECONDS_PER_ELEMENT
+from merging.wording import size
 from studies.design import Design
 from studies.grids import INSTRUCT_METHOD, MethodGrid
 from studies.stages import INSTRUCT
@@ -297,8 +298,5 @@ def _remarks(design: Design, ram: int | None, vram: int | None, facts: Facts) ->
         (vram, facts.vram_free_bytes, "GPU memory"),
     ):
         if wanted is not None and free is not None and wanted > free:
-            found.append(
-                f"The study needs {wanted / 1e9:.1f} GB of {what}, and {free / 1e9:.1f} GB are "
-                "free."
-            )
+            found.append(f"The study needs {size(wanted)} of {what}, and {size(free)} are free.")
     return tuple(found)

@@ -118,4 +118,12 @@ def test_equal_scores_are_decided_alike_whatever_the_order(seed: int) -> None:
     random.Random(seed).shuffle(known)
     assert best_options(known, "2") == options
     assert best_merge(known) == best
-    assert best is not None and best.stage == "1"  # the merge of the fewest models
+
+
+def test_of_equal_merges_the_one_of_the_fewest_models_is_taken() -> None:
+    made = design(carry="everywhere")
+    pair = min(points_of(made, "2"), key=lambda one: one.key)
+    single = max(points_of(made, "1"), key=lambda one: one.key)
+    assert pair.key < single.key
+    assert best_merge([(pair, 0.5), (single, 0.5)]) == single
+    assert best_merge([(pair, 0.51), (single, 0.5)]) == pair
