@@ -26,6 +26,7 @@ KINDS: Mapping[str, str] = {
     "health": "jobs.kinds.health",
     "verify": "jobs.kinds.verify",
     "judge": "jobs.kinds.judge",
+    "study": "jobs.kinds.study",
     "catalogue": "jobs.kinds.catalogue",
     "data": "jobs.kinds.data",
 }

@@ -88,8 +88,12 @@ def checked(models: Sequence[ModelRow], base: ModelRow | None) -> Choice:
     return Choice(base, tuple(unique))
 
 
-def ask(choice: Choice) -> str | None:
+def ask(choice: Choice, group: str | None = None) -> str | None:
     """Queue the comparison unless it is stored already; return its group, or None if it is.
+
+    Args:
+        choice: what is to be compared.
+        group: of jobs that it is a part of; None for a group of its own.
 
     Raises:
         DatabaseError: the database cannot be written.
@@ -110,11 +114,11 @@ def ask(choice: Choice) -> str | None:
                 "base": _said(choice.base) if choice.base else None,
                 "rows": {row.name: row.name for row in choice.rows},
             },
-            group=choice.group,
+            group=group or choice.group,
         )
         with transaction() as opened:
             queue.add(opened, job)
-    return choice.group
+    return group or choice.group
 
 
 def find(choice: Choice) -> Found | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from db.engine import transaction
@@ -33,6 +33,7 @@ class _Suite:
     tasks: Sequence[str] | None
     device: str
     part: Part | None = None
+    narrow: bool = False
 
     @property
     def title(self) -> str:
@@ -51,6 +52,7 @@ class _Suite:
             "part": asdict(self.part) if self.part else None,
             # The worker may have been started by somebody who keeps the files elsewhere.
             "data_dir": str(data_folder()),
+            **({"narrow": True} if self.narrow else {}),
             **more,
         }
 
@@ -117,6 +119,7 @@ def benchmark(
     tasks: Sequence[str] | None = None,
     device: str = "auto",
     part: Part | None = None,
+    narrow: bool = False,
 ) -> str:
     """Score models on a suite, a job each; return the group's name.
 
@@ -127,11 +130,13 @@ def benchmark(
         tasks: only these of the suite's tasks.
         device: "auto", "cpu" or "cuda".
         part: only this part of the items (`evaluation.holdout.part`).
+        narrow: the models are so small that each takes a single core: on a CPU as many are scored
+            side by side as there are cores.
 
     Raises:
         RecipeError, ModelError, SuiteError, JobError: wrong input, in one sentence.
     """
-    asked = _suite(suite, limit, tasks, device, part)
+    asked = replace(_suite(suite, limit, tasks, device, part), narrow=narrow)
     if not models:
         raise JobError("Name at least one model to score.")
     group = _new_group()

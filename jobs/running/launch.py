@@ -23,7 +23,9 @@ from db import settings
 
 PROJECT = Path(__file__).resolve().parents[2]
 # A kind starts when the zygote has imported this; others start at once.
-READY_AFTER = {"merge": "jobs.kinds.merge", "evaluate": "jobs.kinds.evaluate"}
+READY_AFTER = {
+    "merge": "jobs.kinds.merge", "evaluate": "jobs.kinds.evaluate", "study": "jobs.kinds.evaluate",
+}  # fmt: skip
 LOST = -int(signal.SIGKILL)  # exit code of a child whose zygote was killed: it died with it
 
 

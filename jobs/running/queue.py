@@ -37,9 +37,18 @@ class Claim:
     spec: dict[str, Any]
 
 
-def claim(worker: str, device: str, *, group: str | None = None) -> Claim | None:
-    """Take the next job that may start, or None. Each job goes to exactly one caller."""
-    eligible = _eligible(group)
+def claim(
+    worker: str, device: str, *, group: str | None = None, narrow: bool = False
+) -> Claim | None:
+    """Take the next job that may start, or None. Each job goes to exactly one caller.
+
+    Args:
+        worker: who takes it.
+        device: where it will run.
+        group: take only this group's jobs.
+        narrow: take only jobs that need a single core.
+    """
+    eligible = _eligible(group, narrow)
     with session() as opened:  # looking does not take the write lock
         if opened.scalar(eligible) is None:
             return None
@@ -67,7 +76,7 @@ def claim(worker: str, device: str, *, group: str | None = None) -> Claim | None
     return Claim(*row) if row else None
 
 
-def _eligible(group: str | None) -> Select[int]:
+def _eligible(group: str | None, narrow: bool) -> Select[int]:
     needed = aliased(Job)
     unmet = exists().where(
         Dependency.job_id == Job.id, Dependency.needs_id == needed.id, needed.state != "done"
@@ -75,6 +84,8 @@ def _eligible(group: str | None) -> Select[int]:
     query = select(Job.id).where(Job.state == "queued", Job.cancel_requested.is_(False), ~unmet)
     if group is not None:
         query = query.where(Job.group == group)
+    if narrow:
+        query = query.where(Job.spec["narrow"].as_boolean().is_(True))
     return query.order_by(Job.priority.desc(), Job.id).limit(1)
 
 

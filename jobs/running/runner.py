@@ -130,13 +130,15 @@ class Runner:
             pass
 
     def _claim_one(self) -> bool:
-        taken = [run.device for run in self.runs]
         free = list(self.devices)
-        for device in taken:
-            free.remove(device)
-        if not free:
+        for run in self.runs:
+            if run.device in free:
+                free.remove(run.device)
+        narrow = not free and self._has_room_beside()
+        if not free and not narrow:
             return False
-        claimed = queue.claim(self.worker, free[0], group=self.group)
+        device = free[0] if free else self.devices[0]
+        claimed = queue.claim(self.worker, device, group=self.group, narrow=narrow)
         if claimed is None:
             return False
         try:
@@ -147,8 +149,16 @@ class Runner:
         except Exception as error:
             queue.finish(claimed, "failed", error=sentence("Preparing", error))
             return True
-        self._start(claimed, free[0], spec)
+        self._start(claimed, device, spec)
         return True
+
+    def _has_room_beside(self) -> bool:
+        """Whether jobs run that take a core each, and there is a core that none of them takes."""
+        return (
+            set(self.devices) == {"cpu"}
+            and len(self.runs) < (os.cpu_count() or 1)
+            and all(run.claim.spec.get("narrow") for run in self.runs)
+        )
 
     def _start(self, claimed: Claim, device: str, spec: dict[str, Any]) -> None:
         request = {
