@@ -207,7 +207,7 @@ def test_without_a_null_nothing_is_said() -> None:
     """Freely written answers of a stage-1 merge: no chance level and no controls."""
     rng = np.random.default_rng(0)
     results = made.results(
-        made.design(("a",), stages=["1"]),
+        made.design(("a", "b"), stages=["1"]),
         [made.task("t", 50, chance=0.0)],
         lambda *_: rng.random(50) < 0.3,
     )
