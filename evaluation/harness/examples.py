@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Sequence
+from inspect import signature
 from random import Random
 from typing import Any
 
@@ -66,13 +67,16 @@ def own_examples(task: Any, keep: Collection[int] | None) -> Examples | _Untouch
         keep: numbers of the documents in the part that is asked, None for all.
 
     Raises:
-        TaskError: the part has too few items for so many examples.
+        TaskError: the part has too few items for so many examples, or the task can't have any.
     """
     shots = int(task.config.num_fewshot or 0)
     sampler = getattr(task, "sampler", None)
-    if not shots or sampler is None or not from_questions(task.config):
+    if not shots or sampler is None:
         return _Untouched()
+    _require_examples(task)
     pool = list(sampler.df)
+    if not (from_questions(task.config) or _are_questions(task, pool)):
+        return _Untouched()
     if keep is not None:
         pool = _kept(task, pool, keep)
         sampler.replace_df(pool)
@@ -83,6 +87,27 @@ def own_examples(task: Any, keep: Collection[int] | None) -> Examples | _Untouch
         )
     task.sampler = Examples(sampler, pool)
     return task.sampler
+
+
+def _require_examples(task: Any) -> None:
+    """Refuse examples of a Python class that words only questions; the harness words both alike."""
+    for name in ("doc_to_text", "doc_to_target"):
+        try:
+            signature(getattr(task, name)).bind({}, None)
+        except TypeError as error:
+            raise TaskError(
+                f"it is a Python class whose {name} cannot word an example, so it is asked with "
+                "num_fewshot=0 only"
+            ) from error
+
+
+def _are_questions(task: Any, pool: Sequence[Any]) -> bool:
+    """Whether the examples are the questions, of a task whose splits are a Python class's."""
+    if task.config.test_split or task.config.validation_split:
+        return False
+    questions = task.eval_docs
+    ends = (0, -1) if len(questions) == len(pool) and pool else ()
+    return bool(ends) and all(questions[end % len(pool)] == pool[end] for end in ends)
 
 
 def _kept(task: Any, pool: Sequence[Any], keep: Collection[int]) -> list[Any]:

@@ -7,7 +7,8 @@ downloads it, at the suite's revision where it pins one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from evaluation.errors import TaskError
@@ -38,8 +39,11 @@ def load_harness_task(leaf: Leaf, revisions: Mapping[str, str]) -> Any:
     config = {**(read_config(leaf.path) if leaf.path else {}), **leaf.overrides}
     dataset = str(config.get("dataset_path") or "")
     changes = dict(_resolved(leaf).overrides)
-    if not leaf.python:
+    python = _python_class(leaf)
+    if python is None:
         changes |= _data(dataset, config, revisions)
+    else:
+        dataset = str(getattr(python, "DATASET_PATH", None) or "")
     entry = Entry(
         name=leaf.name,
         kind=Kind.PY_TASK if leaf.python else Kind.TASK,
@@ -47,12 +51,36 @@ def load_harness_task(leaf: Leaf, revisions: Mapping[str, str]) -> Any:
         cfg=None if leaf.path else {},
     )
     try:
-        return TaskFactory().build(entry, overrides={**changes, "task": leaf.name}, registry={})
+        with _reading_here(python, dataset):
+            return TaskFactory().build(entry, overrides={**changes, "task": leaf.name}, registry={})
     except Exception as error:
         told = _told(error, dataset, config, revisions)
         if told is None:
             raise
         raise TaskError(told) from error
+
+
+def _python_class(leaf: Leaf) -> Any:
+    """The class that defines a task, None for a task of YAML alone."""
+    if not leaf.python or not leaf.path:
+        return None
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    return load_yaml(leaf.path, resolve_func=True).get("class")
+
+
+@contextmanager
+def _reading_here(python: Any, dataset: str) -> Iterator[None]:
+    """Within it, a class reads its dataset from the data folder where it is there."""
+    folder = local_dataset(dataset) if python is not None and dataset else None
+    if folder is None:
+        yield
+        return
+    python.DATASET_PATH = str(folder)
+    try:
+        yield
+    finally:
+        python.DATASET_PATH = dataset
 
 
 def _data(dataset: str, config: Mapping[str, Any], revisions: Mapping[str, str]) -> dict[str, Any]:
