@@ -91,6 +91,7 @@ class Lane:
         self._prepared: Prepared | None = None
         self._listed: set[str] = set()  # lists of items that have been told
         self._told = 0.0
+        self._cpu: dict[str, float] = {}
 
     def run(self) -> Iterator[Event]:
         """Merge and score every point.
@@ -103,10 +104,12 @@ class Lane:
                 {"kind": "point", "key", "recipes": [yaml], "recipe_hash", "reused",
                  "seconds_merge", "seconds_score", "text": what of it could not be scored}
                 {"kind": "point_error", "key", "text"}
-                {"kind": "result", "n_points", "n_failed", "seconds_merge", "seconds_score"}
+                {"kind": "result", "n_points", "n_failed", "seconds_merge", "seconds_score",
+                 "cpu_merge", "cpu_score", "cpu_total"}  # CPU seconds; the last of the process
         """
         failed = 0
         seconds = {"seconds_merge": 0.0, "seconds_score": 0.0}
+        self._cpu = dict.fromkeys(("cpu_merge", "cpu_score"), 0.0)
         yield {"kind": "stage", "stage": "Points"}
         for place, point in enumerate(self.points):
             yield self._progress(place, 0.0, point)
@@ -118,17 +121,21 @@ class Lane:
                     seconds = {name: seconds[name] + event[name] for name in seconds}
         yield {"kind": "progress", "stage": "Points", "done": len(self.points),
                "total": len(self.points), "unit": "points"}  # fmt: skip
-        yield {"kind": "result", "n_points": len(self.points), "n_failed": failed, **seconds}
+        cpu = {"cpu_total": time.process_time(), **self._cpu}
+        told = {"n_points": len(self.points), "n_failed": failed}
+        yield {"kind": "result", **told, **seconds, **cpu}
 
     def _point(self, place: int, point: LanePoint) -> Iterator[Event]:
         """One point; whatever goes wrong with it stays with it."""
         try:
             if point.problem is not None:
                 raise ModelError(point.problem)
-            began = time.perf_counter()
+            began, cpu = time.perf_counter(), time.process_time()
             recipes = yield from self._merge(place, point)
-            merged = time.perf_counter()
+            merged, cpu_merged = time.perf_counter(), time.process_time()
+            self._cpu["cpu_merge"] += cpu_merged - cpu
             text = yield from self._score(place, point)
+            self._cpu["cpu_score"] += time.process_time() - cpu_merged
         except Exception as error:
             known = isinstance(error, MergingError) or hasattr(error, "exit_code")
             if not known:

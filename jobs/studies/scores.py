@@ -71,7 +71,12 @@ def wanted(design: Design, study_id: int) -> dict[str, str]:
         return sum(there.get(pair, (0, 0.0))[0] for pair in by_dtype[dtype].items())
 
     best = max(DTYPES, key=fitting)  # the first of equal ones
-    return by_dtype[best if fitting(best) else dtype_here(design)]
+    if fitting(best):
+        return by_dtype[best]
+    # Suite or scorer have changed since: what there is stays readable until it is scored anew.
+    here = by_dtype[dtype_here(design)]
+    newest = {task: config for (task, config), _ in sorted(there.items(), key=lambda o: o[1][1])}
+    return {task: newest.get(task, config) for task, config in here.items()}
 
 
 def hashes(design: Design, dtype: str) -> dict[str, str]:
