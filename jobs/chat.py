@@ -14,7 +14,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -56,8 +56,19 @@ class ChatSession:
         with self._lock:
             self._living()
 
-    def stream(self, turns: Sequence[Turn], settings: Settings) -> Iterator[dict[str, Any]]:
+    def stream(
+        self,
+        turns: Sequence[Turn],
+        settings: Settings,
+        while_waiting: Callable[[], object] = lambda: None,
+    ) -> Iterator[dict[str, Any]]:
         """Answer one or more turns together; closing the iterator stops the answers.
+
+        Args:
+            turns: what to answer.
+            settings: for all of them.
+            while_waiting: called about once a second without an event; what it raises stops the
+                answers.
 
         Yields:
             The events "loading", "started", "text", "done" and "error" of `chat.protocol`, each
@@ -71,7 +82,7 @@ class ChatSession:
             ended = heard = False
             try:
                 while not ended:
-                    event = process.next_event(events)
+                    event = process.next_event(events, while_waiting)
                     if event is None:
                         break
                     heard = True
@@ -158,7 +169,11 @@ class _Process:
         """Of the ended process, negative for a signal."""
         return self._child.wait() if self._child else None
 
-    def next_event(self, events: queue.Queue[dict[str, Any] | None]) -> dict[str, Any] | None:
+    def next_event(
+        self,
+        events: queue.Queue[dict[str, Any] | None],
+        while_waiting: Callable[[], object] = lambda: None,
+    ) -> dict[str, Any] | None:
         """The next event of a request, or None when the process has ended without one."""
         while True:
             try:
@@ -167,6 +182,7 @@ class _Process:
                 # it may have ended before this request was listening
                 if not self._reader.is_alive() and events.empty():
                     return None
+                while_waiting()
 
     def send(self, message: dict[str, Any]) -> None:
         """Write one line; a process that is gone is noticed by its reader."""

@@ -11,13 +11,11 @@ from jobs.running import api
 from jobs.scores.parts import Part
 from merging.errors import HubError, RecipeError
 from merging.recipes.recipe import Recipe
-from pages.components import add_model, gallery, links, problems
-from pages.components.build import fit, recipe_form, recipe_yaml
+from pages.components import add_model, gallery, links, presses, problems
+from pages.components.build import fit, keys, recipe_form, recipe_yaml
 from pages.components.build.draft import Draft
 from pages.components.scores import planned as scores_planned
 from pages.components.suites import picker as suite_picker
-
-NAME = f"{recipe_form.PREFIX}name"
 
 
 def main() -> None:
@@ -32,7 +30,7 @@ def main() -> None:
     with left:
         recipe_form.draw(draft, models)
     # drawn further down, but part of the recipe: what was typed counts in this very run
-    draft.name = st.session_state.get(NAME, draft.name)
+    draft.name = st.session_state.get(keys.of(draft, "name"), draft.name)
     recipe, problem = _recipe(draft)
     with right:
         _start(draft, recipe, problem)
@@ -114,24 +112,30 @@ def _start(draft: Draft, recipe: Recipe | None, problem: str | None) -> None:
         st.subheader("Merge and benchmark", anchor=False)
         st.text_input(
             "Name of the result",
-            key=_kept(NAME, draft.name),
+            key=recipe_form.seeded(draft, "name", draft.name),
             placeholder="made from the recipe",
             max_chars=100,
         )
-        name = _free_name(draft.name.strip())
         suite, limit, with_parents, part = _benchmark()
+        # What is known before the start comes and goes: below the button, which stays where it is.
+        place = st.container()
+        name = _free_name(draft.name.strip())
+        if suite:
+            scores_planned.caption(suite, limit, part)
         fits = _fits(recipe, problem, name)
-        pressed = st.button(
-            "Merge and benchmark" if suite else "Merge",
-            type="primary",
-            icon=":material/local_fire_department:",
-            shortcut="Ctrl+Enter",
-            width="stretch",
-            disabled=not fits,
-        )
-        held = recipe_yaml.holds_start()
-        if pressed and held:
-            st.toast("Look at the recipe once more, then press again.", icon=":material/edit:")
+        with place:
+            pressed = presses.button(
+                "Merge and benchmark" if suite else "Merge",
+                key="build_start",
+                type="primary",
+                icon=":material/local_fire_department:",
+                # Ctrl+Enter alone applies the text beside it, and must not start anything.
+                shortcut="Ctrl+Shift+Enter",
+                width="stretch",
+                disabled=not fits,
+            )
+        if pressed and recipe_yaml.holds_start():
+            st.toast("The text is no recipe yet: nothing was started.", icon=":material/edit:")
         elif pressed:
             _submit(draft, name, suite, limit, with_parents, part)
 
@@ -152,12 +156,6 @@ def _free_name(name: str) -> str | None:
         f"**{problems.as_text(free)}**."
     )
     return free
-
-
-def _kept(key: str, value: object) -> str:
-    if key not in st.session_state:
-        st.session_state[key] = value
-    return key
 
 
 def _benchmark() -> tuple[str | None, int | None, bool, Part | None]:
@@ -186,7 +184,6 @@ def _benchmark() -> tuple[str | None, int | None, bool, Part | None]:
         help="Gain and Outperform Gap need them. Scores that are there already are used again.",
     )
     part = scores_planned.pick_part("build_part")
-    scores_planned.caption(suite, limit, part)
     return suite, limit, with_parents, part
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from db.queries.board import Board, Row
-from pages.components import example, links
+from pages.components import example, links, presses
 from pages.components.problems import as_text
 from pages.components.scores import choice as scores_choice
 from pages.components.scores import cost as scores_cost
@@ -77,9 +77,10 @@ def suggest(board: Board) -> None:
     if merges:
         best = max(merges, key=lambda row: row.macro or 0.0)
         ids = [best.entry.id, *(p.entry.id for p in board.parent_rows(best))]
-        if st.button(
-            "Show the best merge beside its parents", type="primary", icon=":material/science:"
-        ):
+        if presses.button(
+            "Show the best merge beside its parents", key="compare_best", type="primary",
+            icon=":material/science:",
+        ):  # fmt: skip
             scores_picks.show(ids[: scores_picks.MOST])
 
 

@@ -7,7 +7,7 @@ import streamlit as st
 from db.queries import models as model_rows
 from db.queries.board import Board
 from db.queries.models import ModelRow
-from pages.components import example, gallery, links, problems, words
+from pages.components import example, gallery, links, presses, problems, words
 from pages.components.scores import card as score_card
 
 RECENT = 6
@@ -34,7 +34,9 @@ def _hero(*, first_time: bool) -> None:
         example.button("home_example", primary=first_time)
         if first_time:
             links.link("build", "Build your own", icon=":material/science:")
-        elif st.button("Build a merge", type="primary", icon=":material/science:"):
+        elif presses.button(
+            "Build a merge", key="home_build", type="primary", icon=":material/science:"
+        ):
             links.go("build")
     if first_time:
         st.caption(

@@ -10,7 +10,7 @@ import streamlit as st
 
 from db.queries.board import Board, Row
 from jobs.scores import comparison
-from pages.components import example, links, words
+from pages.components import example, links, presses, words
 from pages.components.scores import choice as scores_choice
 from pages.components.scores import exchange as scores_exchange
 from pages.components.scores import filters as scores_filters
@@ -215,7 +215,7 @@ def compare_button(board: Board, picked: list[str]) -> None:
     ids = list(dict.fromkeys(token.split(".")[0] for token in picked))
     fits = 2 <= len(ids) <= MOST_COMPARED
     label = f"Compare {len(ids)} models" if ids else "Compare"
-    if st.button(
+    if presses.button(
         label, type="primary", icon=":material/compare_arrows:", disabled=not fits,
         help=None if fits else f"Tick two to {MOST_COMPARED} rows of the table.", key="compare",
     ):  # fmt: skip

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import streamlit as st
+from streamlit.delta_generator_singletons import context_dg_stack, get_default_dg_stack_value
 
-from pages.components import links, problems, sidebar
+from pages.components import links, presses, problems, sidebar
+
+# Without fast reruns (.streamlit/config.toml) a run may follow a fragment's on the same thread, and
+# Streamlit 1.67 would then draw the whole page where that fragment stands.
+context_dg_stack.set(get_default_dg_stack_value())
 
 ASSETS = links.FOLDER / "assets"
 
@@ -59,5 +64,8 @@ page = st.navigation(
 )  # fmt: skip
 
 with problems.told():
+    presses.enter(page.url_path)
+    links.arrive(page.url_path)
     sidebar.draw()
     page.run()
+    presses.leave()

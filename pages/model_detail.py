@@ -13,7 +13,7 @@ from db.queries.models import ModelRow
 from jobs.models import registry, weights
 from jobs.running import api
 from merging.recipes.recipe import Recipe
-from pages.components import links, problems, words
+from pages.components import links, presses, problems, words
 from pages.components.build import mergekit_download
 from pages.components.models import extract_lora, health_card
 from pages.components.scores import planned as scores_planned
@@ -73,7 +73,9 @@ def _badges(row: ModelRow) -> None:
 def _actions(row: ModelRow) -> None:
     with st.container(horizontal=True, gap="small"):
         if row.recipe_yaml:
-            if st.button("Clone recipe", icon=":material/science:", type="primary"):
+            if presses.button(
+                "Clone recipe", key="detail_clone", icon=":material/science:", type="primary"
+            ):
                 links.go("build", **{"from": row.id})
             st.download_button(
                 "Download recipe",
@@ -83,13 +85,15 @@ def _actions(row: ModelRow) -> None:
                 icon=":material/download:",
                 on_click="ignore",
             )
-        if row.source and st.button("Chat", icon=":material/forum:"):
+        if row.source and presses.button("Chat", key="detail_chat", icon=":material/forum:"):
             links.go("chat", model=row.name)
-        if row.parents and st.button("Compare with parents", icon=":material/compare_arrows:"):
+        if row.parents and presses.button(
+            "Compare with parents", key="detail_compare", icon=":material/compare_arrows:"
+        ):
             ids = dict.fromkeys([row.id, *(parent.model_id for parent in row.parents)])
             links.go("compare", ids=",".join(map(str, list(ids)[:6])))
-        if row.parents and row.source and st.button(
-            "Weights beside parents", icon=":material/join_inner:",
+        if row.parents and row.source and presses.button(
+            "Weights beside parents", key="detail_weights", icon=":material/join_inner:",
             help="Distances, cosines and sign conflicts by layer and module.",
         ):  # fmt: skip
             _beside_parents(row)
@@ -116,18 +120,18 @@ def _benchmark(row: ModelRow) -> None:
     part = scores_planned.pick_part("detail_part")
     if suite:
         scores_planned.caption(suite, limit, part)
-    if st.button("Start", key="detail_start", disabled=not suite) and suite:
+    if presses.button("Start", key="detail_start", disabled=not suite) and suite:
         with problems.told():
             links.go("job", group=api.benchmark([row.name], suite, limit=limit, part=part))
 
 
 def _more(row: ModelRow) -> None:
     label = "Restore to the lists" if row.archived else "Archive (scores stay)"
-    if st.button(label, icon=":material/archive:", key="detail_archive"):
+    if presses.button(label, icon=":material/archive:", key="detail_archive"):
         with problems.told():
             registry.archive(row.name, archived=not row.archived)
             st.rerun()
-    if st.button("Delete …", icon=":material/delete:", key="detail_delete"):
+    if presses.button("Delete …", icon=":material/delete:", key="detail_delete"):
         _confirm_delete(row)
 
 
@@ -140,7 +144,7 @@ def _confirm_delete(row: ModelRow) -> None:
     files = row.is_merge and bool(row.source)
     if files:
         files = st.checkbox(f"Delete its files too: {words.size(row.size_bytes)} come back", True)
-    if st.button("Delete", type="primary", icon=":material/delete:", key="detail_delete_sure"):
+    if presses.button("Delete", type="primary", icon=":material/delete:", key="detail_delete_sure"):
         with problems.told():
             registry.delete_model(row.name, files=files)
             links.go("models")

@@ -21,6 +21,7 @@ from pages.components import conversation, links, problems, words
 
 MAX_CHARACTERS = 100_000
 TINY_PARAMETERS = 20_000_000
+SENT = "chat_sent"
 
 
 def main() -> None:
@@ -34,11 +35,13 @@ def main() -> None:
     conversation.session().warm()
     # pinned to the foot of the page wherever it is called; called first, so that what stands
     # above already knows of a new message
-    prompt = st.chat_input(
-        "Ask something", key="chat_prompt", max_chars=MAX_CHARACTERS, submit_mode="stop"
-    )
-    if prompt and not prompt.strip():
-        prompt = None  # blanks only: nothing to ask, and nothing to keep
+    sent = st.session_state.setdefault(SENT, [])
+    st.chat_input(
+        "Ask something", key="chat_prompt", max_chars=MAX_CHARACTERS, submit_mode="stop",
+        on_submit=_send, args=(sent,),
+    )  # fmt: skip
+    # blanks alone: nothing to ask, and nothing to keep
+    prompt: str | None = sent[-1] if sent and sent[-1].strip() else None
     _tell_unknown(rows)
     chosen, copy = _choose(rows, bool(conversation.turns() or prompt))
     settings, system, plain = _settings()
@@ -48,9 +51,16 @@ def main() -> None:
         _draw_turn(turn)
     if not conversation.turns() and not prompt:
         prompt = _empty(chosen)
+    sent.clear()
     if prompt:
         _ask(prompt, chosen, modes, settings, system)
     copy.code(conversation.as_text(), language=None, wrap_lines=True)
+
+
+def _send(sent: list[str]) -> None:
+    """What was sent waits until a run has got to asking it, whatever else is done meanwhile."""
+    if text := st.session_state.get("chat_prompt"):
+        sent.append(text)
 
 
 def _tell_unknown(rows: dict[str, ModelRow]) -> None:

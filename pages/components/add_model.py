@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from jobs.models import pickles, registry
-from pages.components import problems
+from pages.components import presses, problems
 
 ROLES = ("base", "expert", "instruct")
 
@@ -27,7 +27,7 @@ def draw(key: str) -> None:
             "Name (optional)", key=f"{key}_name", placeholder="what it is called here"
         )
         convert = st.checkbox("Open pickled weights", key=f"{key}_pickle", help=pickles.WHY)
-        sent = st.form_submit_button("Add model", icon=":material/add:")
+        sent = presses.submit("Add model", key=f"{key}_send", icon=":material/add:")
     if sent:
         _register(ref.strip(), role, domain.strip(), name.strip(), convert)
 

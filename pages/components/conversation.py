@@ -92,7 +92,7 @@ def answer(
     drawn = [0.0] * len(slots)
     places = list(asked)
     try:
-        with closing(session().stream(list(asked.values()), settings)) as events:
+        with closing(session().stream(list(asked.values()), settings, _let_others_in)) as events:
             for event in events:
                 which = event["which"]
                 for place in places if which is None else [places[which]]:
@@ -100,6 +100,11 @@ def answer(
     except chat.ChatError as error:
         for each in turn["answers"]:
             each["problem"] = each["problem"] or (str(error) if not each["note"] else None)
+
+
+def _let_others_in() -> None:
+    """While a model loads nothing is drawn; where another run waits for this one, it ends here."""
+    st.session_state.get(TURNS)
 
 
 def _take(

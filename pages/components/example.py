@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import streamlit as st
-
 from jobs import quickstart
-from pages.components import links, problems
+from pages.components import links, presses, problems
 
 
 def button(key: str, *, primary: bool = True) -> None:
     """Merge finance + instruct - base, score it and its parents, and go to the job."""
-    if st.button(
+    if presses.button(
         "Run the two-minute example",
         key=key,
         type="primary" if primary else "secondary",

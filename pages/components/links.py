@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages.components.problems import as_text
 
@@ -28,6 +29,10 @@ FILES = {
 }
 
 
+# where each tab is about to go: the page that it leaves, the one it goes to and its parameters
+_leaving: dict[str, tuple[str, str, dict[str, str | int]]] = {}
+
+
 def path(name: str) -> Path:
     """File of a page."""
     return FOLDER / FILES[name]
@@ -41,8 +46,26 @@ def link(name: str, label: str, icon: str | None = None, **parameters: str | int
 
 
 def go(name: str, **parameters: str | int) -> NoReturn:
-    """Leave for a page, its parameters in the address."""
+    """Leave for a page, its parameters in the address.
+
+    Whatever somebody does in the same moment begins another run of the page that is left:
+    `arrive` then leaves it again.
+    """
+    context = get_script_run_ctx()
+    if context is not None:  # without a touch of Streamlit, where that other run could cut in
+        _leaving[context.session_id] = context.page_script_hash, name, parameters
     st.switch_page(path(name), query_params=_strings(parameters) or None)
+
+
+def arrive(page: str) -> None:
+    """A run of a page begins: go on to where the last one was about to leave for."""
+    context = get_script_run_ctx()
+    found = _leaving.pop(context.session_id, None) if context is not None else None
+    if found is None or context is None:
+        return
+    left, name, parameters = found
+    if context.page_script_hash == left and page != name:
+        go(name, **parameters)
 
 
 def number(name: str) -> int | None:

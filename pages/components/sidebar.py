@@ -12,7 +12,7 @@ from db import settings
 from db.queries import jobs as job_rows
 from db.queries.jobs import JobRow
 from jobs.running import supervise
-from pages.components import links, problems, words
+from pages.components import links, presses, problems, words
 
 POLL_SECONDS = 1.5
 FULL_BYTES = 5_000_000  # less than the database needs for a benchmark's answers
@@ -21,15 +21,17 @@ FULL_BYTES = 5_000_000  # less than the database needs for a benchmark's answers
 def draw() -> None:
     """Draw the queue at the foot of the menu; it refreshes itself only while something is open."""
     rows = job_rows.active()
+    # a run of the whole page is under way: it must not be cut off for the sake of another
+    st.session_state.queue_open = False
     with st.sidebar:
         st.fragment(_queue, run_every=POLL_SECONDS if rows else None)()
+    st.session_state.queue_open = bool(rows)
 
 
 def _queue() -> None:
     rows = job_rows.active()
     _announce()
     was_open = st.session_state.get("queue_open", False)
-    st.session_state.queue_open = bool(rows)
     with st.container(key="queue_status", gap="small"):
         st.caption("Queue")
         worker = supervise.worker_status()
@@ -65,7 +67,7 @@ def _remaining(row: JobRow) -> str:
 
 def _no_worker() -> None:
     st.warning("No worker is running: jobs wait.", icon=":material/warning:")
-    if st.button("Start a worker", key="start_worker"):
+    if presses.button("Start a worker", key="start_worker"):
         supervise.start_worker_if_needed()
         st.rerun()
 

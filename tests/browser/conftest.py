@@ -30,7 +30,7 @@ FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
-TIMEOUT_MS = 60_000  # the machine may be busy
+TIMEOUT_MS = 90_000  # the machine may be busy
 
 
 @pytest.fixture(scope="session")
@@ -67,21 +67,25 @@ def app_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def app_url(app_home: Path) -> Iterator[str]:
     """Address of the running app; it is started from another folder, and ended as Ctrl+C does."""
+    yield from serve(["-m", "streamlit", "run", str(PROJECT / "app.py")], app_home)
+
+
+def serve(command: list[str], home: Path) -> Iterator[str]:
+    """Run a Python command that serves the app, with a home; yields its address while it runs."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    log = (app_home / "server.log").open("wb")
+    log = (home / "server.log").open("wb")
     server = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", str(PROJECT / "app.py"),
-         f"--server.port={port}", "--server.headless=true"],
-        cwd=app_home,
-        env={**os.environ, "CRUCIBLE_HOME": str(app_home)},
+        [sys.executable, *command, f"--server.port={port}", "--server.headless=true"],
+        cwd=home,
+        env={**os.environ, "CRUCIBLE_HOME": str(home)},
         stdout=log,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-    )  # fmt: skip
+    )
     try:
-        _wait_until_it_answers(f"http://127.0.0.1:{port}", server, app_home)
+        _wait_until_it_answers(f"http://127.0.0.1:{port}", server, home)
         yield f"http://127.0.0.1:{port}"
     finally:
         server.send_signal(signal.SIGINT)

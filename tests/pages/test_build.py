@@ -16,17 +16,18 @@ from jobs.models import registry
 from merging.methods import METHODS
 from merging.recipes.recipe import Recipe
 from pages.components import gallery
+from tests.pages.widgets import of
 
 Open = Callable[..., AppTest]
 F = "build_form_"
 
 
 def yaml_of(app: AppTest) -> Recipe:
-    return Recipe.from_yaml(app.text_area(key="build_yaml").value)
+    return Recipe.from_yaml(app.text_area(key=of(app, "build_yaml")).value)
 
 
 def edit(app: AppTest, text: str) -> AppTest:
-    app.text_area(key="build_yaml").set_value(text)
+    app.text_area(key=of(app, "build_yaml")).set_value(text)
     app.run()
     assert not app.exception
     return app
@@ -61,20 +62,22 @@ def test_only_suites_whose_files_are_there_are_offered(
 
 @pytest.mark.parametrize("name", list(METHODS))
 def test_every_method_has_its_widgets(build: AppTest, name: str) -> None:
-    build.selectbox(key=f"{F}method").select(name).run()
+    build.selectbox(key=of(build, f"{F}method")).select(name).run()
     assert not build.exception
     for field in METHODS[name].fields():
-        assert build.get_by_key(f"{F}option_{name}_{field.name}").value == field.default
+        assert build.get_by_key(of(build, f"{F}option_{name}_{field.name}")).value == field.default
     if METHODS[name].max_models != 1:  # two are chosen at the start, which suits all the others
         assert yaml_of(build).method == name
 
 
 def test_the_form_writes_the_yaml(build: AppTest) -> None:
-    build.slider(key=f"{F}option_instruction_residual_alpha").set_value(0.75).run()
+    build.slider(key=of(build, f"{F}option_instruction_residual_alpha")).set_value(0.75).run()
     assert yaml_of(build).options["alpha"] == 0.75
-    build.selectbox(key=f"{F}method").select("task_arithmetic").run()
-    build.multiselect(key=f"{F}experts").set_value(["sandbox/math", "sandbox/japanese"]).run()
-    build.number_input(key=f"{F}weight_sandbox/math").set_value(0.3).run()
+    build.selectbox(key=of(build, f"{F}method")).select("task_arithmetic").run()
+    build.multiselect(key=of(build, f"{F}experts")).set_value(
+        ["sandbox/math", "sandbox/japanese"]
+    ).run()
+    build.number_input(key=of(build, f"{F}weight_sandbox/math")).set_value(0.3).run()
     recipe = yaml_of(build)
     assert [(one.model, one.weight) for one in recipe.models] == [
         ("sandbox/math", 0.3), ("sandbox/japanese", 1.0), ("sandbox/instruct", 1.0)
@@ -83,10 +86,10 @@ def test_the_form_writes_the_yaml(build: AppTest) -> None:
 
 def test_the_yaml_writes_the_form(build: AppTest) -> None:
     edit(build, gallery.examples()[3].text)
-    assert build.selectbox(key=f"{F}method").value == "ties"
-    assert build.slider(key=f"{F}option_ties_density").value == 0.3
-    assert len(build.multiselect(key=f"{F}experts").value) == 3
-    assert build.text_input(key=f"{F}name").value == "three-experts-ties"
+    assert build.selectbox(key=of(build, f"{F}method")).value == "ties"
+    assert build.slider(key=of(build, f"{F}option_ties_density")).value == 0.3
+    assert len(build.multiselect(key=of(build, f"{F}experts")).value) == 3
+    assert build.text_input(key=of(build, f"{F}name")).value == "three-experts-ties"
 
 
 def test_a_recipe_of_mergekit_writes_the_form(build: AppTest) -> None:
@@ -103,11 +106,11 @@ tokenizer_source: base
 """,
     )
     assert not build.error
-    assert build.selectbox(key=f"{F}method").value == "ties"
-    assert build.slider(key=f"{F}option_ties_density").value == 0.4
-    assert build.slider(key=f"{F}option_ties_scale").value == 0.9
-    assert build.toggle(key=f"{F}option_ties_election_weights").value is True
-    assert build.number_input(key=f"{F}weight_sandbox/math").value == 0.25
+    assert build.selectbox(key=of(build, f"{F}method")).value == "ties"
+    assert build.slider(key=of(build, f"{F}option_ties_density")).value == 0.4
+    assert build.slider(key=of(build, f"{F}option_ties_scale")).value == 0.9
+    assert build.toggle(key=of(build, f"{F}option_ties_election_weights")).value is True
+    assert build.number_input(key=of(build, f"{F}weight_sandbox/math")).value == 0.25
     start = next(each for each in build.button if each.label == "Merge and benchmark")
     assert not start.disabled
 
@@ -118,8 +121,10 @@ def test_the_recipe_can_be_had_for_mergekit(build: AppTest) -> None:
 
     edit(build, gallery.examples()[3].text)
     assert not button().proto.disabled
-    edit(build, build.text_area(key="build_yaml").value.replace("chat_template: auto", ""))
-    edit(build, build.text_area(key="build_yaml").value + "\nchat_template: none\n")
+    edit(
+        build, build.text_area(key=of(build, "build_yaml")).value.replace("chat_template: auto", "")
+    )
+    edit(build, build.text_area(key=of(build, "build_yaml")).value + "\nchat_template: none\n")
     assert button().proto.disabled and "chat_template none" in button().proto.help
 
 
@@ -144,21 +149,21 @@ def test_nonsense_gets_one_sentence_and_the_form_stays(
     (error,) = build.error
     assert said in error.value.replace("\\", "")
     assert error.value.endswith("The form is unchanged.")
-    assert build.selectbox(key=f"{F}method").value == "instruction_residual"
+    assert build.selectbox(key=of(build, f"{F}method")).value == "instruction_residual"
     # what was typed stays, so that it can be mended; the form overwrites it when it is used
-    assert build.text_area(key="build_yaml").value == text
-    build.slider(key=f"{F}option_instruction_residual_alpha").set_value(0.5).run()
+    assert build.text_area(key=of(build, "build_yaml")).value == text
+    build.slider(key=of(build, f"{F}option_instruction_residual_alpha")).set_value(0.5).run()
     assert not build.error
     assert yaml_of(build).options["alpha"] == 0.5
 
 
 def test_a_typed_name_is_in_the_yaml_at_once(build: AppTest) -> None:
-    build.text_input(key=f"{F}name").set_value("mine").run()
+    build.text_input(key=of(build, f"{F}name")).set_value("mine").run()
     assert yaml_of(build).name == "mine"
 
 
 def test_an_incomplete_form_says_what_is_missing(build: AppTest) -> None:
-    build.multiselect(key=f"{F}experts").set_value([]).run()
+    build.multiselect(key=of(build, f"{F}experts")).set_value([]).run()
     assert len(build.info) == 1
     start = next(each for each in build.button if each.label == "Merge and benchmark")
     assert start.disabled
@@ -173,10 +178,10 @@ def test_an_unknown_model_is_said_before_the_start(build: AppTest) -> None:
 
 
 def test_the_draft_outlives_a_page_change(build: AppTest) -> None:
-    build.slider(key=f"{F}option_instruction_residual_alpha").set_value(0.35).run()
+    build.slider(key=of(build, f"{F}option_instruction_residual_alpha")).set_value(0.35).run()
     build.switch_page("model_list.py").run()
     build.switch_page("build.py").run()
-    assert build.slider(key=f"{F}option_instruction_residual_alpha").value == 0.35
+    assert build.slider(key=of(build, f"{F}option_instruction_residual_alpha")).value == 0.35
 
 
 def test_an_example_opens_from_a_link(open_page: Open, sandbox: None) -> None:
@@ -210,7 +215,7 @@ def test_adding_a_folder_makes_it_selectable(build: AppTest, tmp_path: Path, pro
     build.text_input(key="build_add_name").set_value("my-math")
     next(b for b in build.button if b.label == "Add model").click().run()
     assert not build.error
-    assert "my-math" in build.multiselect(key=f"{F}experts").options
+    assert "my-math" in build.multiselect(key=of(build, f"{F}experts")).options
 
 
 def test_one_press_queues_the_merge_and_the_scores(build: AppTest) -> None:
@@ -239,7 +244,7 @@ def test_a_taken_name_gets_a_number_and_says_so(build: AppTest) -> None:
 def test_a_model_on_the_hub_is_downloaded_by_the_job(build: AppTest) -> None:
     registry.register_model("someone/some-model", role="expert")
     build.run()
-    build.multiselect(key=f"{F}experts").set_value(["someone/some-model"]).run()
+    build.multiselect(key=of(build, f"{F}experts")).set_value(["someone/some-model"]).run()
     assert any("downloads it first" in caption.value for caption in build.caption)
     start = next(each for each in build.button if each.label == "Merge and benchmark")
     assert not start.disabled
@@ -250,7 +255,7 @@ def test_a_model_on_the_hub_is_downloaded_by_the_job(build: AppTest) -> None:
 
 @pytest.mark.parametrize("name", ["../../etc", "a\nb", "x" * 99, "....", "日本語", "a b"])
 def test_odd_names_are_taken_or_refused_in_a_sentence(build: AppTest, name: str) -> None:
-    build.text_input(key=f"{F}name").set_value(name).run()
+    build.text_input(key=of(build, f"{F}name")).set_value(name).run()
     assert not build.exception
     start = next(each for each in build.button if each.label == "Merge and benchmark")
     if not start.disabled:

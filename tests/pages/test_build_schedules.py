@@ -14,6 +14,7 @@ from merging.methods import METHODS
 from merging.recipes.recipe import Recipe
 from pages.components import gallery
 from pages.components.build import method_picker
+from tests.pages.widgets import of
 
 Open = Callable[..., AppTest]
 F = "build_form_"
@@ -22,11 +23,11 @@ DENSITY = "option_ties_density"
 
 
 def yaml_of(app: AppTest) -> Recipe:
-    return Recipe.from_yaml(app.text_area(key="build_yaml").value)
+    return Recipe.from_yaml(app.text_area(key=of(app, "build_yaml")).value)
 
 
 def edit(app: AppTest, text: str) -> AppTest:
-    app.text_area(key="build_yaml").set_value(text)
+    app.text_area(key=of(app, "build_yaml")).set_value(text)
     app.run()
     assert not app.exception
     return app
@@ -73,7 +74,7 @@ def test_a_gradient_is_edited_and_drawn(build: AppTest) -> None:
     assert line(figure, "embed_tokens") == [0] and line(figure, "norm") == [0]
     press(build, "add", SCALE)
     assert yaml_of(build).options["scale"] == pytest.approx([0, 0.3, 0.6])
-    build.slider(key=f"{F}~point1~{SCALE}").set_value(1.5).run()
+    build.slider(key=of(build, f"{F}~point1~{SCALE}")).set_value(1.5).run()
     assert yaml_of(build).options["scale"] == [0.0, 1.5, 0.6]
     assert line(pictures(build)[0], "every part of the layer") == pytest.approx([0, 1, 1.2, 0.6])
     press(build, "remove", SCALE)
@@ -98,7 +99,7 @@ def test_back_to_one_value_is_what_it_was(build: AppTest) -> None:
     switch(build, SCALE, "one")
     switch(build, SCALE, "modules")
     switch(build, SCALE, "one")
-    build.slider(key=f"{F}{SCALE}").set_value(0.8).run()
+    build.slider(key=of(build, f"{F}{SCALE}")).set_value(0.8).run()
     assert yaml_of(build).options["scale"] == 0.8
     assert not pictures(build)
 
@@ -106,9 +107,9 @@ def test_back_to_one_value_is_what_it_was(build: AppTest) -> None:
 def test_values_by_module_are_edited_and_drawn(build: AppTest) -> None:
     weight = "weight_sandbox/math"
     switch(build, weight, "modules")
-    build.text_input(key=f"{F}~value0~{weight}").set_value("0.2").run()
-    build.selectbox(key=f"{F}~part1~{weight}").select("Norms").run()
-    build.text_input(key=f"{F}~value1~{weight}").set_value("0, 0.5; 1").run()
+    build.text_input(key=of(build, f"{F}~value0~{weight}")).set_value("0.2").run()
+    build.selectbox(key=of(build, f"{F}~part1~{weight}")).select("Norms").run()
+    build.text_input(key=of(build, f"{F}~value1~{weight}")).set_value("0, 0.5; 1").run()
     assert yaml_of(build).models[1].weight == [
         {"filter": "self_attn", "value": 0.2},
         {"filter": "norm", "value": [0.0, 0.5, 1.0]},
@@ -128,13 +129,13 @@ def test_values_by_module_are_edited_and_drawn(build: AppTest) -> None:
 
 def test_own_text_and_what_it_does_not_mean(build: AppTest) -> None:
     switch(build, SCALE, "modules")
-    build.selectbox(key=f"{F}~part0~{SCALE}").select("Own text …").run()
+    build.selectbox(key=of(build, f"{F}~part0~{SCALE}")).select("Own text …").run()
     for text, drawn in (("re:[qk]_proj", "k_proj, q_proj"), ("o_proj", "o_proj")):
-        build.text_input(key=f"{F}~text0~{SCALE}").set_value(text).run()
-        build.text_input(key=f"{F}~value0~{SCALE}").set_value("3").run()
+        build.text_input(key=of(build, f"{F}~text0~{SCALE}")).set_value(text).run()
+        build.text_input(key=of(build, f"{F}~value0~{SCALE}")).set_value("3").run()
         assert yaml_of(build).options["scale"][0] == {"filter": text, "value": 3.0}
         assert line(pictures(build)[0], drawn) == [3.0] * 4
-    build.text_input(key=f"{F}~text0~{SCALE}").set_value("self_atn").run()
+    build.text_input(key=of(build, f"{F}~text0~{SCALE}")).set_value("self_atn").run()
     assert any("No tensor is called self\\_atn" in one.value for one in build.caption)
 
 
@@ -154,35 +155,35 @@ def test_what_is_not_right_yet_is_said_in_the_pictures_place(
 ) -> None:
     switch(build, SCALE, "modules")
     if part == "text0":
-        build.selectbox(key=f"{F}~part0~{SCALE}").select("Own text …").run()
-    build.text_input(key=f"{F}~{part}~{SCALE}").set_value(text).run()
+        build.selectbox(key=of(build, f"{F}~part0~{SCALE}")).select("Own text …").run()
+    build.text_input(key=of(build, f"{F}~{part}~{SCALE}")).set_value(text).run()
     assert not build.exception
     assert any(said in one.value.replace("\\", "") for one in build.info)
     start = next(each for each in build.button if each.label.startswith("Merge"))
     assert start.disabled and not pictures(build)
-    build.text_input(key=f"{F}~{part}~{SCALE}").set_value("1").run()
+    build.text_input(key=of(build, f"{F}~{part}~{SCALE}")).set_value("1").run()
     assert len(pictures(build)) == 1
 
 
 def test_a_value_out_of_range_is_said_and_does_not_start(build: AppTest) -> None:
     switch(build, SCALE, "modules")
-    build.text_input(key=f"{F}~value0~{SCALE}").set_value("77").run()
+    build.text_input(key=of(build, f"{F}~value0~{SCALE}")).set_value("77").run()
     assert any("scale is 77" in one.value for one in build.info)
 
 
 def test_own_values_of_a_model(build: AppTest) -> None:
-    build.selectbox(key=f"{F}method").select("ties").run()
+    build.selectbox(key=of(build, f"{F}method")).select("ties").run()
     own = "own_ties_sandbox/math_density"
     assert "options" not in yaml_of(build).to_mapping()["models"][1]
     switch(build, own, "one")
-    build.slider(key=f"{F}{own}").set_value(0.7).run()
+    build.slider(key=of(build, f"{F}{own}")).set_value(0.7).run()
     assert yaml_of(build).models[1].options == {"density": 0.7}
     assert yaml_of(build).models[0].options == {}
     switch(build, own, "layers")
     assert yaml_of(build).models[1].options == {"density": [0.01, 0.7]}
-    build.selectbox(key=f"{F}method").select("task_arithmetic").run()
+    build.selectbox(key=of(build, f"{F}method")).select("task_arithmetic").run()
     assert yaml_of(build).models[1].options == {}
-    build.selectbox(key=f"{F}method").select("ties").run()
+    build.selectbox(key=of(build, f"{F}method")).select("ties").run()
     assert yaml_of(build).models[1].options == {"density": [0.01, 0.7]}
     switch(build, own, "none")
     assert yaml_of(build).models[1].options == {}
@@ -229,7 +230,7 @@ def test_what_the_text_says_outlives_the_form(build: AppTest, text: str) -> None
     assert not build.error
     assert yaml_of(build) == recipe
     # through the draft once more, and by way of another page
-    build.text_input(key=f"{F}name").set_value("other").run()
+    build.text_input(key=of(build, f"{F}name")).set_value("other").run()
     assert yaml_of(build).hash == recipe.hash
     build.switch_page("model_list.py").run()
     build.switch_page("build.py").run()
@@ -239,11 +240,11 @@ def test_what_the_text_says_outlives_the_form(build: AppTest, text: str) -> None
 
 def test_many_points_are_a_line_of_numbers(build: AppTest) -> None:
     edit(build, EVERYTHING)
-    numbers = build.text_input(key=f"{F}~numbers~option_dare_ties_scale")
+    numbers = build.text_input(key=of(build, f"{F}~numbers~option_dare_ties_scale"))
     assert numbers.value.startswith("0.1, 0.2, 0.3")
     numbers.set_value("1 2 3").run()
     assert yaml_of(build).options["scale"] == [1.0, 2.0, 3.0]
-    assert build.slider(key=f"{F}~point2~option_dare_ties_scale").value == 3.0
+    assert build.slider(key=of(build, f"{F}~point2~option_dare_ties_scale")).value == 3.0
 
 
 def test_slices_are_shown_drawn_and_left_out(build: AppTest) -> None:
@@ -296,7 +297,7 @@ def test_every_method_has_a_family_and_can_be_taken(build: AppTest) -> None:
 
 @pytest.mark.parametrize("name", list(METHODS))
 def test_every_number_of_every_method_can_be_a_gradient(build: AppTest, name: str) -> None:
-    build.selectbox(key=f"{F}method").select(name).run()
+    build.selectbox(key=of(build, f"{F}method")).select(name).run()
     fields = [field for field in METHODS[name].fields() if field.kind in ("float", "int")]
     for field in fields:
         switch(build, f"option_{name}_{field.name}", "layers")

@@ -17,6 +17,7 @@ from jobs.scores import comparison, exchange_in, parts
 from tests import small_scores as small
 from tests.evaluation.exchange.conftest import old_finance
 from tests.pages.test_leaderboard import names, said, table
+from tests.pages.widgets import of
 
 Open = Callable[..., AppTest]
 SEARCH = {"part": "search", "split_seed": 1, "split_share": 0.5}
@@ -227,7 +228,7 @@ def test_a_merge_that_is_being_made_is_linked(open_page: Open, sandbox: None) ->
     from jobs.running import api
 
     app = open_page("build")
-    name = app.text_input(key="build_form_name").value
+    name = app.text_input(key=of(app, "build_form_name")).value
     job = api.submit("merge", {"name": name, "recipe": ""}, title="Merge it")
     again = open_page("build")
     assert "is being made right now" in said(again).replace("\\", "")

@@ -16,6 +16,7 @@ from jobs.models import registry
 from pages.components import gallery, problems
 from tests import scores_example
 from tests.pages.test_shell import text_of
+from tests.pages.widgets import of
 
 Open = Callable[..., AppTest]
 
@@ -100,8 +101,8 @@ def test_a_merge_can_be_cloned(open_page: Open, sandbox: None) -> None:
     assert labels["mergekit YAML"] is False
     next(button for button in app.button if button.label == "Clone recipe").click().run()
     assert not app.exception
-    assert app.selectbox(key="build_form_method").value == "ties"
-    assert app.text_input(key="build_form_name").value == ""
+    assert app.selectbox(key=of(app, "build_form_method")).value == "ties"
+    assert app.text_input(key=of(app, "build_form_name")).value == ""
 
 
 def test_a_plain_model_shows_its_facts_and_card_as_text(open_page: Open, sandbox: None) -> None:

@@ -38,7 +38,9 @@ class Canned:
     def warm(self) -> None:
         pass
 
-    def stream(self, turns: list[chat.Turn], settings: chat.Settings) -> Iterator[dict[str, Any]]:
+    def stream(
+        self, turns: list[chat.Turn], settings: chat.Settings, while_waiting: Callable[[], object]
+    ) -> Iterator[dict[str, Any]]:
         self.asked.append((turns, settings))
         yield from self.events
 

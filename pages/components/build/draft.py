@@ -56,6 +56,9 @@ class Draft:
     chat_template: str = "auto"
     name: str = ""
     pins: dict[str, dict[str, str]] = field(default_factory=dict)  # revision, fingerprint by model
+    # how many drafts this tab had before, and how often single values were set: see `keys`
+    number: int = field(default=0, compare=False)
+    renewed: dict[str, int] = field(default_factory=dict, compare=False)
 
     @classmethod
     def from_recipe(cls, recipe: Recipe) -> Draft:

@@ -9,8 +9,10 @@ from typing import Any
 import streamlit as st
 
 from jobs.models import anatomy as anatomies
+from merging.methods import OptionField
 from pages.components import problems
 from pages.components.build import (
+    keys,
     method_picker,
     option_fields,
     schedule_editor,
@@ -21,58 +23,50 @@ from pages.components.build.draft import Draft, Slot
 from pages.components.build.schedule_field import Setting
 
 
-def draw(draft: Draft, prefix: str) -> None:
-    """Draw it and update the draft from it.
-
-    Args:
-        draft: what the form holds.
-        prefix: start of the widgets' keys.
-    """
-    draft.method = method_picker.draw(draft.method, f"{prefix}method")
+def draw(draft: Draft) -> None:
+    """Draw it and update the draft from it."""
+    draft.method = method_picker.draw(draft)
     method = draft.merge_method
     st.markdown(method.summary)
     paper = f" · [arXiv:{method.paper}](https://arxiv.org/abs/{method.paper})"
     st.caption(f"When to use: {method.when_to_use}{paper if method.paper else ''}")
     anatomy = anatomies.of_models(draft.references, draft.slices)
     names = [part.name for part in anatomy.parts]
-    _grid(draft, _options(draft, prefix, names), 2, anatomy)
-    weights = _weights(draft, prefix, names)
+    _grid(draft, _options(draft, names), 2, anatomy)
+    weights = _weights(draft, names)
     if weights:
         st.caption("Weights")
         _grid(draft, weights, 3, anatomy)
-    _own_values(draft, prefix, names, anatomy)
+    _own_values(draft, names, anatomy)
 
 
-def _options(draft: Draft, prefix: str, names: Sequence[str]) -> list[Setting]:
+def _options(draft: Draft, names: Sequence[str]) -> list[Setting]:
     return [
-        Setting(
+        _setting(
+            draft,
             Slot("option", field.name),
             field,
             field.title,
-            f"{prefix}option_{draft.method}_{field.name}",
+            f"option_{draft.method}_{field.name}",
             names,
         )
         for field in draft.merge_method.fields()
     ]
 
 
-def _weights(draft: Draft, prefix: str, names: Sequence[str]) -> list[Setting]:
+def _weights(draft: Draft, names: Sequence[str]) -> list[Setting]:
     """A weight for every constituent, for methods that have any."""
     if not draft.merge_method.uses_weights:
         return []
     return [
-        Setting(
-            Slot("weight", model=ref),
-            schedule_shapes.WEIGHT,
-            ref,
-            f"{prefix}weight_{ref}",
-            names,
+        _setting(
+            draft, Slot("weight", model=ref), schedule_shapes.WEIGHT, ref, f"weight_{ref}", names
         )
         for ref, _ in draft.models
     ]
 
 
-def _own_values(draft: Draft, prefix: str, names: Sequence[str], anatomy: Any) -> None:
+def _own_values(draft: Draft, names: Sequence[str], anatomy: Any) -> None:
     """For each model, the options that it may have a value of its own for."""
     fields = draft.per_model()
     own = [draft.get(Slot("own", field.name, ref)) for field in fields for ref, _ in draft.models]
@@ -82,21 +76,28 @@ def _own_values(draft: Draft, prefix: str, names: Sequence[str], anatomy: Any) -
     with st.expander(
         f"Own values: a different {title} for each model",
         expanded=any(one is not None for one in own),
-        key=f"{prefix}own_values_{draft.method}",
+        key=f"{keys.PREFIX}own_values_{draft.method}",
         type="compact",
     ):
         settings = [
-            Setting(
+            _setting(
+                draft,
                 Slot("own", field.name, ref),
                 field,
                 f"{field.title} of {ref}",
-                f"{prefix}own_{draft.method}_{ref}_{field.name}",
+                f"own_{draft.method}_{ref}_{field.name}",
                 names,
             )
             for ref, _ in draft.models
             for field in fields
         ]
         _grid(draft, settings, 2, anatomy)
+
+
+def _setting(
+    draft: Draft, slot: Slot, field: OptionField, label: str, name: str, names: Sequence[str]
+) -> Setting:
+    return Setting(slot, field, label, name, keys.mark(draft, name), names)
 
 
 def _grid(draft: Draft, settings: Sequence[Setting], columns: int, anatomy: Any) -> None:

@@ -6,6 +6,8 @@ import streamlit as st
 
 from merging.methods import METHODS, Method, get_method
 from pages.components import problems
+from pages.components.build import keys
+from pages.components.build.draft import Draft
 
 FAMILIES = (
     "Add up what was learnt",
@@ -17,16 +19,12 @@ FAMILIES = (
 )
 
 
-def draw(method: str, key: str) -> str:
-    """Draw the picker and return the chosen method's name.
-
-    Args:
-        method: name of the one that counts now.
-        key: of the picker.
-    """
+def draw(draft: Draft) -> str:
+    """Draw the picker, which shows the draft's method, and return the chosen one's name."""
     names = [name for names in by_family().values() for name in names]
+    key = keys.of(draft, "method")
     if key not in st.session_state:
-        st.session_state[key] = method
+        st.session_state[key] = draft.method
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         chosen: str = st.selectbox(
             "Merge method",
@@ -36,8 +34,8 @@ def draw(method: str, key: str) -> str:
             label_visibility="collapsed",
             width="stretch",
         )
-        with st.popover("Which one?", icon=":material/help:", key=f"{key}_help"):
-            _help(key)
+        with st.popover("Which one?", icon=":material/help:", key=f"{keys.PREFIX}method_help"):
+            _help(draft)
     return chosen
 
 
@@ -62,7 +60,7 @@ def family_of(method: Method) -> str:
     return FAMILIES[1] if method.statistics else FAMILIES[0]
 
 
-def _help(key: str) -> None:
+def _help(draft: Draft) -> None:
     """Each method with a sentence; a press takes it."""
     for family, names in by_family().items():
         st.markdown(f"**{family}**")
@@ -71,14 +69,15 @@ def _help(key: str) -> None:
             with st.container(gap=None):
                 st.button(
                     method.title,
-                    key=f"{key}_take_{name}",
+                    key=f"{keys.PREFIX}method_take_{name}",
                     type="tertiary",
                     on_click=_take,
-                    args=(key, name),
+                    args=(draft, name),
                 )
                 when = method.when_to_use
                 st.caption(problems.as_text(when[:1].upper() + when[1:]))
 
 
-def _take(key: str, name: str) -> None:
-    st.session_state[key] = name
+def _take(draft: Draft, name: str) -> None:
+    draft.method = name
+    keys.renew(draft, "method")

@@ -15,11 +15,10 @@ from db.queries.models import ModelRow
 from merging.recipes.recipe import DTYPES
 from merging.tokenizers import templates
 from pages.components import problems, words
-from pages.components.build import method_form, recipe_slices
+from pages.components.build import keys, method_form, recipe_slices
 from pages.components.build.draft import MAX_SEED, Draft
 
 KEY = "build_draft"
-PREFIX = "build_form_"
 
 
 def current() -> Draft | None:
@@ -30,8 +29,8 @@ def current() -> Draft | None:
 
 def put(draft: Draft) -> None:
     """Show another draft: the widgets are made anew from it. Only before they are drawn."""
-    for key in [key for key in st.session_state if str(key).startswith(PREFIX)]:
-        del st.session_state[key]
+    before = current()
+    draft.number = 0 if before is None else before.number + 1
     st.session_state[KEY] = draft
 
 
@@ -42,15 +41,15 @@ def draw(draft: Draft, models: Sequence[ModelRow]) -> None:
         _models(draft, models)
     with st.container(border=True):
         st.subheader("Method", anchor=False)
-        method_form.draw(draft, PREFIX)
+        method_form.draw(draft)
         _slices(draft)
     with st.expander("Precision, seed, tokenizer", icon=":material/tune:"):
         _details(draft)
 
 
-def _seed_key(name: str, value: Any) -> str:
+def seeded(draft: Draft, name: str, value: Any) -> str:
     """The key of a widget, holding the draft's value when the widget is new to this page."""
-    key = PREFIX + name
+    key = keys.of(draft, name)
     if key not in st.session_state:
         st.session_state[key] = value
     return key
@@ -61,7 +60,7 @@ def _models(draft: Draft, models: Sequence[ModelRow]) -> None:
     draft.base = st.selectbox(
         "Base",
         _names(models, draft, "base"),
-        key=_seed_key("base", draft.base),
+        key=seeded(draft, "base", draft.base),
         index=None,
         placeholder="The pretrained model the others come from",
         disabled=not usable,
@@ -72,14 +71,14 @@ def _models(draft: Draft, models: Sequence[ModelRow]) -> None:
     draft.experts = st.multiselect(
         "Experts",
         _names(models, draft, "expert"),
-        key=_seed_key("experts", draft.experts),
+        key=seeded(draft, "experts", draft.experts),
         placeholder="One or more models derived from the base",
         help="Continually pretrained or fine-tuned from the base.",
     )
     draft.instruct = st.selectbox(
         "Instruct model (optional)",
         _names(models, draft, "instruct"),
-        key=_seed_key("instruct", draft.instruct),
+        key=seeded(draft, "instruct", draft.instruct),
         index=None,
         placeholder="None",
         help="The chat template, the end token and generation settings come from it.",
@@ -88,7 +87,7 @@ def _models(draft: Draft, models: Sequence[ModelRow]) -> None:
     if draft.instruct and method.ordered and not method.roles:
         draft.instruct_first = st.toggle(
             "The instruct model comes first",
-            key=_seed_key("instruct_first", draft.instruct_first),
+            key=seeded(draft, "instruct_first", draft.instruct_first),
             help=f"{method.title} depends on the order of the models.",
         )
 
@@ -105,7 +104,7 @@ def _details(draft: Draft) -> None:
         dtype = st.selectbox(
             "Number format of the result",
             ["", *DTYPES],
-            key=_seed_key("dtype", draft.dtype or ""),
+            key=seeded(draft, "dtype", draft.dtype or ""),
             format_func=lambda value: value or "as the base",
         )
         draft.dtype = dtype or None
@@ -115,7 +114,7 @@ def _details(draft: Draft) -> None:
                 min_value=0,
                 max_value=MAX_SEED,
                 step=1,
-                key=_seed_key("seed", draft.seed),
+                key=seeded(draft, "seed", draft.seed),
                 disabled=not draft.merge_method.random,
                 help="Counts for methods with random numbers; the same seed gives the same bytes.",
             )
@@ -140,7 +139,7 @@ def _vocabulary(draft: Draft) -> None:
         min_value=1,
         max_value=65536,
         step=1,
-        key=_seed_key("pad", draft.pad_to_multiple_of),
+        key=seeded(draft, "pad", draft.pad_to_multiple_of),
         placeholder="as they are",
         help="Some machines compute faster when the vocabulary is a multiple of 64, say.",
         width=220,
@@ -163,7 +162,7 @@ def _policy(label: str, name: str, value: str, draft: Draft, *more: str) -> str:
     chosen: str = st.selectbox(
         label,
         choices,
-        key=_seed_key(name, value),
+        key=seeded(draft, name, value),
         format_func=lambda choice: said.get(choice) or _template(choice),
     )
     return chosen
@@ -178,6 +177,5 @@ def _template(choice: str) -> str:
 
 def _slices(draft: Draft) -> None:
     """What the result is put together from, where it is."""
-    if draft.slices and recipe_slices.draw(draft.slices, draft.base, f"{PREFIX}slices"):
-        draft.slices = ()
-        st.rerun()
+    if draft.slices:
+        recipe_slices.draw(draft, f"{keys.PREFIX}slices")

@@ -10,6 +10,7 @@ import streamlit as st
 from merging.recipes import schedules
 from merging.recipes.slices import Slice, SliceSource
 from pages.components import words
+from pages.components.build.draft import Draft
 from pages.components.scores.plots import plain, short
 
 if TYPE_CHECKING:
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
 MOST_ROWS = 200  # of the table
 
 
-def draw(slices: Sequence[Slice], base: str | None, prefix: str) -> bool:
-    """Draw them; whether they are to be left out.
+def draw(draft: Draft, prefix: str) -> None:
+    """Draw the draft's slices, and a button that takes them out of it.
 
     Args:
-        slices: of the recipe.
-        base: the recipe's base.
+        draft: one with slices.
         prefix: start of the widgets' keys.
     """
+    slices, base = draft.slices, draft.base
     total = sum(one.count for one in slices)
     with st.container(border=True):
         st.markdown(f"**Put together from ranges of layers**: {words.plural(total, 'layer')}")
@@ -43,9 +44,17 @@ def draw(slices: Sequence[Slice], base: str | None, prefix: str) -> bool:
         )
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption("Edited as `slices` in the text.")
-            return st.button(
-                "Take whole models instead", key=f"{prefix}_away", icon=":material/layers_clear:"
+            st.button(
+                "Take whole models instead",
+                key=f"{prefix}_away",
+                icon=":material/layers_clear:",
+                on_click=_take_whole,
+                args=(draft,),
             )
+
+
+def _take_whole(draft: Draft) -> None:
+    draft.slices = ()
 
 
 def table(slices: Sequence[Slice], base: str | None) -> list[dict[str, str]]:

@@ -10,25 +10,30 @@ from pages.components import problems
 from pages.components.build import mergekit_download, recipe_form
 from pages.components.build.draft import Draft
 
-TEXT = "build_yaml"  # the text area
+TEXT = "build_yaml"  # the text area; a number is added whenever the form fills it (see `keys`)
+FILLED = "build_yaml_filled"  # how often it did
 SHOWN = "build_yaml_shown"  # the form's text when the area was last filled from it
+APPLIED = "build_yaml_applied"  # the last edit that became the form's
 PROBLEM = "build_yaml_problem"
-EDITED = "build_yaml_edited"  # the text was edited in this very run
 
 
 def draw(recipe: Recipe | None) -> None:
     """Draw the text view; a recipe that cannot be made yet leaves the last text standing."""
     text = recipe.to_yaml() if recipe else None
-    if text is not None and text != st.session_state.get(SHOWN):
-        st.session_state[SHOWN] = st.session_state[TEXT] = text
+    shown = st.session_state.get(SHOWN)
+    if text is not None and text != shown:
+        if shown is not None:  # else it is the user's own edit, and the cursor stays in it
+            st.session_state[FILLED] = st.session_state.get(FILLED, 0) + 1
+        st.session_state[SHOWN] = st.session_state[_key()] = text
         st.session_state[PROBLEM] = None
-    elif TEXT not in st.session_state:
-        st.session_state[TEXT] = st.session_state.get(SHOWN, "")
+    elif _key() not in st.session_state:
+        st.session_state[_key()] = shown or ""
     st.text_area(
         "Recipe as YAML",
-        key=TEXT,
+        key=_key(),
         height=340,
         on_change=_apply_text,
+        args=(_key(),),
         help="Edit here or in the form; both show the same recipe. Ctrl+Enter applies.",
     )
     if st.session_state.get(PROBLEM):
@@ -42,11 +47,9 @@ def draw(recipe: Recipe | None) -> None:
 def holds_start() -> bool:
     """Whether a press of the start button is not to be followed.
 
-    Ctrl+Enter in the text applies it and presses the button too; and text that is no recipe must
-    not start the form's older one behind the user's back.
+    Text that is no recipe must not start the form's older one behind the user's back.
     """
-    just_edited = st.session_state.pop(EDITED, False)
-    return bool(just_edited or st.session_state.get(PROBLEM))
+    return bool(st.session_state.get(PROBLEM))
 
 
 def load(text: str | bytes, *, clone: bool = False) -> None:
@@ -66,11 +69,19 @@ def load(text: str | bytes, *, clone: bool = False) -> None:
     st.session_state[PROBLEM] = None
 
 
-def _apply_text() -> None:
+def _key() -> str:
+    filled = st.session_state.get(FILLED, 0)
+    return f"{TEXT}#{filled}" if filled else TEXT
+
+
+def _apply_text(key: str) -> None:
     """Runs before the form is drawn, so that the form shows the edited text at once."""
-    st.session_state[EDITED] = True
+    text = st.session_state[key]
+    if (key, text) == st.session_state.get(APPLIED):
+        return  # the browser said it again, before it had heard of the text in our own layout
     try:
-        load(st.session_state[TEXT])
+        load(text)
+        st.session_state[APPLIED] = key, text
         st.session_state[SHOWN] = None  # written out again in our own layout
     except RecipeError as error:
         st.session_state[PROBLEM] = str(error)

@@ -50,7 +50,7 @@ def _gradient(draft: Draft, setting: Setting, anatomy: Any) -> None:
         for name, icon in SHAPE_ICONS.items():
             st.button(
                 name,
-                key=setting.part(f"shape{name}"),
+                key=setting.button(f"shape{name}"),
                 icon=icon,
                 type="tertiary",
                 on_click=_shape,
@@ -63,14 +63,14 @@ def _gradient(draft: Draft, setting: Setting, anatomy: Any) -> None:
     with st.container(horizontal=True, gap="xsmall"):
         st.button(
             "Add a point",
-            key=setting.part("add"),
+            key=setting.button("add"),
             icon=":material/add:",
             on_click=_add_point,
             args=(draft, setting),
         )
         st.button(
             "Remove the last",
-            key=setting.part("remove"),
+            key=setting.button("remove"),
             icon=":material/remove:",
             disabled=len(points) < 3,
             on_click=_remove_point,
@@ -138,7 +138,7 @@ def _modules(draft: Draft, setting: Setting) -> None:
     draft.set(setting.slot, [_row(draft, setting, row, number) for number, row in enumerate(rows)])
     st.button(
         "Add a line",
-        key=setting.part("add"),
+        key=setting.button("add"),
         icon=":material/add:",
         on_click=_add_row,
         args=(draft, setting),
@@ -153,7 +153,7 @@ def _row(draft: Draft, setting: Setting, row: dict[str, Any], number: int) -> di
         value = _value(setting, row["value"], number)
         st.button(
             "",
-            key=setting.part(f"away{number}"),
+            key=setting.button(f"away{number}"),
             icon=":material/close:",
             type="tertiary",
             help="Take this line away",

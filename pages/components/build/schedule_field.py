@@ -11,7 +11,7 @@ import streamlit as st
 from merging.methods import OptionField
 from merging.recipes import schedules
 from pages.components import problems
-from pages.components.build import schedule_shapes
+from pages.components.build import keys, schedule_shapes
 from pages.components.build.draft import Draft, Slot
 from pages.components.build.schedule_shapes import Mode
 
@@ -31,14 +31,16 @@ class Setting:
         slot: where it lies in the draft.
         field: what its values may be.
         label: its name on screen.
-        key: of its widget; those of its editor are made from it.
+        name: of its widgets, from which their keys are made.
+        mark: what the keys of widgets with a value end with (see `keys`).
         names: of the model's tensors.
     """
 
     slot: Slot
     field: OptionField
     label: str
-    key: str
+    name: str
+    mark: str
     names: Sequence[str]
 
     @property
@@ -46,24 +48,23 @@ class Setting:
         """Its name where it stands alone."""
         return f"Weight of {self.label}" if self.slot.kind == "weight" else self.label
 
-    def part(self, name: str) -> str:
+    @property
+    def key(self) -> str:
+        """The key of the widget for a single value."""
+        return keys.PREFIX + self.name + self.mark
+
+    def button(self, part: str) -> str:
+        """The key of a button of its editor."""
+        return f"{keys.PREFIX}~{part}~{self.name}"
+
+    def part(self, part: str) -> str:
         """The key of a widget of its editor."""
-        form, rest = self._halves()
-        return f"{form}~{name}~{rest}"
+        return self.button(part) + self.mark
 
     def change(self, draft: Draft, value: Any) -> None:
         """Give it another value from outside of its widgets, which are made anew from it."""
         draft.set(self.slot, value)
-        form, rest = self._halves()
-        for key in [str(key) for key in st.session_state]:
-            of_editor = key.startswith(f"{form}~") and key.endswith(f"~{rest}")
-            if key == self.key or of_editor:
-                del st.session_state[key]
-
-    def _halves(self) -> tuple[str, str]:
-        """The start that all keys of the form share, and what is this setting's own."""
-        form, mark, rest = self.key.partition("form_")
-        return form + mark, rest
+        keys.renew(draft, self.name)
 
 
 def draw(draft: Draft, setting: Setting, widget: Callable[[OptionField, str], Any]) -> None:
@@ -102,7 +103,7 @@ def _menu(draft: Draft, setting: Setting, mode: Mode) -> None:
         offered.insert(1, "layers")
     if setting.slot.kind == "own":
         offered.insert(0, "none")
-    key = setting.part("mode")
+    key = setting.button("mode")
     st.menu_button(
         "",
         offered,

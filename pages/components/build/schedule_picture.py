@@ -48,7 +48,7 @@ def draw(value: Any, setting: Setting, anatomy: Anatomy, otherwise: Sequence[Any
     st.plotly_chart(
         figure(checked, setting, anatomy, others),
         config=CONFIG,
-        key=setting.part("picture"),
+        key=setting.button("picture"),
         alt=f"{setting.title} by layer: {schedules.in_words(checked)}",
     )
     st.caption(_told(anatomy))

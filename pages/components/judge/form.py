@@ -11,7 +11,7 @@ from db.queries import models as model_rows
 from jobs.models import registry
 from jobs.scores import judging
 from jobs.scores.judging import EndpointJudge, Listed, LocalJudge
-from pages.components import links
+from pages.components import links, presses
 from pages.components.problems import as_text, told
 
 HERE, ENDPOINT = "A model on this machine", "An endpoint"
@@ -44,7 +44,7 @@ def draw() -> None:
     with right:
         judge = _judge(names)
     ready = bool(models and prompts and judge)
-    if st.button("Start", key="judge_start", type="primary", icon=":material/gavel:",
+    if presses.button("Start", key="judge_start", type="primary", icon=":material/gavel:",
                  disabled=not ready) and prompts and judge:  # fmt: skip
         with told():
             group = judging.ask(

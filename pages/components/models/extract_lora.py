@@ -9,7 +9,7 @@ import streamlit as st
 from db.queries import models as model_rows
 from db.queries.models import ModelRow
 from jobs.models import adapters, extracting
-from pages.components import links, problems
+from pages.components import links, presses, problems
 
 KEPT = {
     "leave": "leave them out (a small adapter)",
@@ -44,7 +44,7 @@ def draw(row: ModelRow) -> None:
         name = st.text_input(
             "Name (optional)", key="extract_name", placeholder=f"{row.name}-lora-{rank}"
         )
-        if st.button("Extract", key="extract_start"):
+        if presses.button("Extract", key="extract_start"):
             _start(row.name, base, int(rank), kept, name.strip())
 
 

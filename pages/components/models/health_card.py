@@ -11,7 +11,7 @@ import streamlit as st
 
 from db.queries.models import ModelRow
 from jobs.models import health
-from pages.components import links, problems
+from pages.components import links, presses, problems
 
 MARKS = {
     "ok": (":material/check_circle:", "green"),
@@ -82,7 +82,7 @@ def _line(one: Mapping[str, Any]) -> str:
 def _buttons(row: ModelRow, *, looked: bool) -> None:
     there = not Path(row.source).is_absolute() or Path(row.source).is_dir()
     label = "Look again" if looked else "Look at it"
-    if st.button(label, key="health_look", icon=":material/stethoscope:", disabled=not there):
+    if presses.button(label, key="health_look", icon=":material/stethoscope:", disabled=not there):
         with problems.told():
             links.go("job", group=health.ask("health", row))
     if row.recipe_yaml and _verify(disabled=not there):
@@ -91,7 +91,7 @@ def _buttons(row: ModelRow, *, looked: bool) -> None:
 
 
 def _verify(*, disabled: bool) -> bool:
-    return st.button(
+    return presses.button(
         "Rebuild and verify",
         key="health_verify",
         icon=":material/fact_check:",

@@ -14,7 +14,7 @@ from jobs.errors import JobError
 from jobs.models import independence, similarity
 from jobs.models.similarity import Choice
 from jobs.models.similarity_tables import Found
-from pages.components import job_view, problems, words
+from pages.components import job_view, presses, problems, words
 from pages.components.models import similarity_map, similarity_picks
 from pages.components.problems import as_text
 from pages.components.scores.plots import CONFIG
@@ -53,7 +53,7 @@ def _empty() -> None:
         "How far are models apart, and do they pull in the same direction? Choose a base and the "
         "models made from it. Nothing is merged; every byte is read once."
     )
-    if st.button(
+    if presses.button(
         "Compare the sandbox family", type="primary", icon=":material/join_inner:",
         key="similarity_example",
         help="The four tiny models on board beside their base. Takes seconds.",
@@ -86,7 +86,9 @@ def _not_yet(choice: Choice) -> None:
         return
     if last is not None and last.state == "done":
         st.caption("These models have changed since they were compared, or the cache was emptied.")
-    if st.button("Compare", type="primary", icon=":material/join_inner:", key="similarity_ask"):
+    if presses.button(
+        "Compare", type="primary", icon=":material/join_inner:", key="similarity_ask"
+    ):
         similarity.ask(choice)
         st.rerun()
     known = [row.size_bytes for row in choice.rows if row.size_bytes]

@@ -8,7 +8,7 @@ import streamlit as st
 
 from evaluation.suites import Suite, list_suites
 from jobs.suites import datasets, own_suites
-from pages.components import links, problems, words
+from pages.components import links, presses, problems, words
 
 STATES = {
     "here": ":green-badge[:material/check: here]",
@@ -45,7 +45,7 @@ def _suite(suite: Suite, rows: list[dict[str, Any]], own: bool) -> None:
                 for row in rows:
                     _dataset(row)
                 _fetch(suite, rows)
-        if own and st.button(
+        if own and presses.button(
             "Delete this suite", icon=":material/delete:", key=f"delete_{suite.name}"
         ):
             with problems.told():
@@ -89,7 +89,9 @@ def _fetch(suite: Suite, rows: list[dict[str, Any]]) -> None:
     restricted = [row["title"] for row in ours if row["non_commercial"]]
     if restricted:
         st.caption(f"{problems.as_text(', '.join(restricted))}: the terms forbid commercial use.")
-    if st.button("Get from the Hub", icon=":material/cloud_download:", key=f"fetch_{suite.name}"):
+    if presses.button(
+        "Get from the Hub", icon=":material/cloud_download:", key=f"fetch_{suite.name}"
+    ):
         with problems.told():
             number = datasets.fetch(suite.name)
             links.go("job", job=number)
@@ -111,7 +113,9 @@ def folder() -> None:
             "Data folder", value=str(datasets.folder()), disabled=fixed, key="data_folder_path",
             help="Empty goes back to data/benchmarks in the project.",
         )  # fmt: skip
-        sent = st.form_submit_button("Keep", icon=":material/save:", disabled=fixed)
+        sent = presses.submit(
+            "Keep", key="data_folder_keep", icon=":material/save:", disabled=fixed
+        )
     if fixed:
         st.caption("The environment variable CRUCIBLE_DATA_DIR names the folder; it goes first.")
     if sent:

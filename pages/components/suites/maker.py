@@ -6,7 +6,7 @@ import streamlit as st
 
 from jobs.running import api
 from jobs.suites import harness_names, own_suites
-from pages.components import links, problems, words
+from pages.components import links, presses, problems, words
 from pages.components.suites import picker as suite_picker
 
 MOST = 100
@@ -32,7 +32,13 @@ def draw() -> None:
     )
     with st.popover("How it is asked", icon=":material/tune:"):
         settings = suite_picker.settings_fields("maker")
-    if st.button("Keep the suite", type="primary", icon=":material/save:", disabled=not chosen):
+    if presses.button(
+        "Keep the suite",
+        key="maker_keep",
+        type="primary",
+        icon=":material/save:",
+        disabled=not chosen,
+    ):
         with problems.told():
             kept = own_suites.save(name, chosen, settings)
             st.session_state[CHOSEN] = []
@@ -72,7 +78,7 @@ def _results(text: str, chosen: list[str]) -> None:
     picked = [found[i].name for i in event.selection.rows if i < len(found)]
     fresh = [name for name in picked if name not in chosen]
     label = f"Add {words.plural(len(fresh), 'task')}" if fresh else "Add"
-    if st.button(label, icon=":material/add:", disabled=not fresh, key="maker_add"):
+    if presses.button(label, icon=":material/add:", disabled=not fresh, key="maker_add"):
         chosen.extend(fresh)
         st.rerun()
     if len(found) == MOST:
@@ -98,7 +104,9 @@ def _no_index(state: harness_names.State) -> None:
         "a minute, by a job.",
         icon=":material/manage_search:",
     )
-    if st.button("Index the tasks", type="primary", icon=":material/manage_search:"):
+    if presses.button(
+        "Index the tasks", key="maker_index", type="primary", icon=":material/manage_search:"
+    ):
         with problems.told():
             number = api.submit(
                 "catalogue", {}, title=f"Index the tasks of lm-eval {state.version}"
