@@ -1,6 +1,6 @@
 """What is counted of every chunk of a merge while it lies in the cache, and of a folder's tensors.
 
-About 0.3 ns an element. Squares of float32 are exact in float64, in which they are added up: where
+About 0.2 ns an element. Squares of float32 are exact in float64, in which they are added up: where
 a chunk ends changes a sum by no more than its last bits, which no report shows.
 """
 
@@ -10,31 +10,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from merging.kernels.compiled import compiled, inlined
+from merging.kernels.compiled import compiled, sum_of
 from merging.kernels.numbers import int32, uint32
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-LANES = 32
 # places in the sums
 SQUARES, REFERENCE, CHANGED, LOST = range(4)
 
 
-@inlined
+@sum_of("float64(float32[::1])")
 def squares(values: NDArray[np.float32]) -> float:
-    """Sum of squares, in lanes side by side."""
-    lanes = np.zeros(LANES, np.float64)
-    full = values.size // LANES
-    for i in range(full):
-        for j in range(LANES):
-            value = np.float64(values[i * LANES + j])
-            lanes[j] += value * value
+    """Sum of squares."""
     total = 0.0
-    for j in range(LANES):
-        total += lanes[j]
-    for i in range(full * LANES, values.size):
-        total += np.float64(values[i]) * np.float64(values[i])
+    for i in range(values.size):
+        value = np.float64(values[i])
+        total += value * value
     return total
 
 

@@ -55,6 +55,25 @@ def compiled(signature: str) -> Callable[[Function], Function]:
     return later
 
 
+def sum_of(signature: str) -> Callable[[Function], Function]:
+    """A sum for compiled functions to call, whose terms LLVM may add in any order.
+
+    A plain loop then runs at the speed of the processor's widest registers. The order is the same
+    every time on one kind of processor, but not on another: for what is reported, not for weights.
+
+    Args:
+        signature: numba's types.
+    """
+
+    def later(function: Function) -> Function:
+        how = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+        order = {"reassoc", "contract", "nsz"}
+        made = Part(lambda: _njit(signature, fastmath=order, **how)(_resolved(function)))
+        return cast("Function", made)
+
+    return later
+
+
 def inlined(function: Function) -> Function:
     """A part of compiled functions, compiled into each of them."""
     return cast("Function", Part(lambda: _njit(inline="always")(_resolved(function))))
