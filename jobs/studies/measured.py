@@ -38,12 +38,18 @@ def task_seconds(
             Model.n_parameters.between(n_parameters / SAME_SIZE, n_parameters * SAME_SIZE),
         )
     )
-    found: dict[str, list[float]] = defaultdict(list)
+    found: dict[str, list[tuple[int, float]]] = defaultdict(list)
     with session() as opened:
         for task, seconds, n in opened.execute(query):
             if task in items:
-                found[str(task)].append(float(seconds) / int(n) * items[str(task)])
-    return {task: median(values) for task, values in found.items()}
+                found[str(task)].append((int(n), float(seconds)))
+    told = {}
+    for task, times in found.items():
+        # what a task costs besides its items weighs more in a run of few: take the like
+        like = min((abs(n - items[task]) for n, _ in times))
+        near = [(n, seconds) for n, seconds in times if abs(n - items[task]) == like]
+        told[task] = median(seconds / n * items[task] for n, seconds in near)
+    return told
 
 
 def of_like_models(n_parameters: int | None) -> tuple[float, int] | None:

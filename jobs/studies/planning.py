@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from db.queries import models as model_rows
+from db.queries import studies as study_rows
 from jobs import devices
 from jobs.models import adapters, describe, registry
 from jobs.scores import detectable, scored
@@ -45,12 +46,11 @@ class Here:
     elsewhere: tuple[str, ...]
 
 
-def plan(design: Design, *, done: int = 0) -> Plan:
+def plan(design: Design) -> Plan:
     """Check a design against the suite and the models, and say what it takes.
 
     Args:
-        design: of the study.
-        done: points of it that are scored already.
+        design: of the study. What a study of this name has scored already is taken off.
 
     Raises:
         StudyError: a suite or task that is not there, models that do not fit together or are the
@@ -69,6 +69,8 @@ def plan(design: Design, *, done: int = 0) -> Plan:
         warnings = checks.refuse_bad(found)
     if suite.missing:
         warnings += (_missing(suite),)
+    row = study_rows.study(design.name)
+    done = min(row.done, sum(design.counts().values())) if row is not None else 0
     facts = facts_of(design, suite, here, needs, done)
     checks.check_items(design, estimate.reported(design, facts.items))
     return estimate.plan(design, facts, warnings)
@@ -124,7 +126,8 @@ def facts_of(
     base = here.folders.get(design.base.model)
     size = describe.headers(base) if base is not None else {}
     n_parameters = size.get("n_parameters") or size_in_name(design.base.model)
-    on_gpu = devices.devices() != ["cpu"]
+    places = devices.devices()
+    on_gpu = places != ["cpu"]
     # of a model that is not here: in bfloat16, as nearly all are published
     file_bytes = size.get("size_bytes") or (n_parameters and 2 * n_parameters)
     near = measured.of_like_models(n_parameters)
@@ -139,6 +142,7 @@ def facts_of(
         seconds_an_item=near[0] if near else None,
         measured_parameters=near[1] if near else None,
         device="cuda" if on_gpu else "cpu",
+        gpus=len(places),
         cores=measured.cores(),
         ram_free_bytes=needs.ram_free_bytes if needs else measured.free_memory(),
         vram_free_bytes=needs.vram_free_bytes if needs else None,

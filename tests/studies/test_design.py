@@ -12,7 +12,6 @@ import pytest
 from studies.checks import check_distinct, check_items, check_suite
 from studies.design import Design, ModelRef
 from studies.errors import StudyError
-from studies.extension import check_extension
 
 PROJECT = Path(__file__).resolve().parents[2]
 SHIPPED = sorted((PROJECT / "recipes" / "studies").glob("*.yaml"))
@@ -269,24 +268,3 @@ def test_two_names_of_the_same_files(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="finance and instruct have the same weights"):
         check_distinct(design, {}, prints)
     check_distinct(design, {"org/math": str(tmp_path / "one")}, {"org/math": "a" * 64})
-
-
-def test_what_may_change_under_one_name() -> None:
-    old = Design(**GOOD)
-    more = changed(method(grid={"density": [0.1, 0.9]}))
-    more["experts"]["code"] = "org/code"
-    check_extension(old, Design(**{**more, "carry": "best"}))
-    check_extension(old, old.pinned({"org/math": "a" * 64}))
-    for change, said in (
-        (put(base="org/other"), "base was org/base and is org/other now"),
-        (put(suite="general"), "another suite"),
-        (put(limit=50), "another limit"),
-        (put(split={"seed": 2}), "another split"),
-        (lambda d: d["experts"].pop("math"), 'has the model "math" .org/math., which is missing'),
-        (lambda d: d.pop("instruct"), 'has the model "instruct"'),
-    ):
-        with pytest.raises(StudyError, match=said):
-            check_extension(old, Design(**changed(change)))
-    pinned = old.pinned({"org/math": "a" * 64})
-    with pytest.raises(StudyError, match="math was org/math and has other weights now"):
-        check_extension(pinned, old.pinned({"org/math": "b" * 64}))

@@ -45,8 +45,9 @@ def test_seconds_from_what_was_measured() -> None:
     assert made.seconds_score == pytest.approx(6.0)
     assert made.basis.startswith("measured")
     assert made.seconds_merge is not None and 0 < made.seconds_merge < 1
-    # 18 merges and 4 parents in two processes, and their start
-    assert made.seconds == pytest.approx((22 * 6.0 + made.seconds_merge) / 2 + 5.004)
+    # 18 merges and 4 parents, and the start of 4 processes for parents and 2 for each of 3 stages
+    start = 4.0 + 2 * 2_000_000 * 1e-9
+    assert made.seconds == pytest.approx((22 * 6.0 + made.seconds_merge + 10 * start) / 2)
     # of a task that was not measured, the items count at the others' speed
     half = plan(design(), Facts(items=ITEMS, task_seconds={"a": 1.0}, **SMALL))
     assert half.seconds_score == pytest.approx(4.0)
@@ -91,11 +92,17 @@ def test_memory_of_all_lanes() -> None:
 
 
 def test_lanes() -> None:
-    assert lanes_for(1_000_000, "cpu", 2) == 2
-    assert lanes_for(1_000_000, "cpu", 1) == 1
-    assert lanes_for(1_000_000, "cuda", 8) == 1
-    assert lanes_for(7_000_000_000, "cpu", 8) == 1
-    assert lanes_for(None, "cpu", 8) == 1
+    def lanes(n_parameters: int | None, most: int = 100, **machine: Any) -> int:
+        return lanes_for(n_parameters, Facts(items={}, **machine), most)
+
+    assert lanes(1_000_000, cores=2) == 2  # one each for small models
+    assert lanes(1_000_000, cores=64) == 8
+    assert lanes(1_000_000, cores=4, most=3) == 3
+    assert lanes(1_000_000, cores=1) == 1
+    assert lanes(7_000_000_000, cores=8) == 1  # a large one takes all cores
+    assert lanes(None, cores=8) == 1
+    assert lanes(1_000_000, cores=8, device="cuda", gpus=4) == 4
+    assert lanes(7_000_000_000, cores=8, device="cuda", gpus=1) == 1
 
 
 def test_what_the_reported_items_can_tell() -> None:
