@@ -128,7 +128,9 @@ def plan(design: Design, facts: Facts, warnings: tuple[str, ...] = ()) -> Plan:
     if score is not None and merge is not None:
         # a process for each parent that is left, and the lanes of each stage
         processes = n_parents - len(facts.scored) + lanes * len(points)
-        seconds = (left * score + merge + processes * start_seconds(facts)) / lanes
+        share = left / (n_parents + sum(points.values()))
+        starting = processes * start_seconds(facts) if left else 0.0
+        seconds = (left * score + share * merge + starting) / lanes
     ram, vram = memory(facts, lanes)
     return Plan(
         points=points,

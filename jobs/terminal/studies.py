@@ -53,11 +53,17 @@ def run(file: Path, *, plan_only: bool, json: Path | None, report: Path | None =
 
 def _run(design: Design, data: Data, report: Path | None) -> None:
     """Run the study's jobs and fill in what came out."""
+    from db.queries import studies as rows
     from jobs.studies import state, submit
 
-    study_id, group = submit.submit(design)
+    there = rows.study(design.name)
+    if there is not None and there.design_hash == design.hash and not data["plan"]["evaluations"]:
+        study_id, group = there.id, ""
+    else:
+        study_id, group = submit.submit(design)
     try:
-        show.run_group(group)
+        if group:
+            show.run_group(group)
     finally:  # what there is after a failure is worth seeing, too
         results = state.load(study_id)
         data["study_id"] = study_id
@@ -122,6 +128,8 @@ def _items(plan: Plan) -> str:
 
 
 def _time(plan: Plan) -> str:
+    if not plan.evaluations:
+        return "everything is scored already"
     if plan.seconds is None:
         return f"not known: {plan.basis}"
     at_once = f", {plan.lanes} processes at once" if plan.lanes > 1 else ""

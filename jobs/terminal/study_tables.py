@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -20,8 +18,9 @@ Data = dict[str, Any]
 def outcome(results: Results) -> Data:
     """Per stage the best merge with its Gain and OG, the parents, what failed, the findings."""
     from studies.analysis.gains import gains
+    from studies.findings import findings
 
-    found = gains(results)
+    found, told = gains(results), findings(results).data()
     rows = {row["key"]: row for row in found.macro_table()}
     search, report = results.macros("search"), results.macros("report")
     for key, row in rows.items():
@@ -40,7 +39,8 @@ def outcome(results: Results) -> Data:
         },
         "best": {stage: _best(rows, stage) for stage in results.design.stages},
         "merges": list(rows.values()),
-        "findings": findings(results),
+        "findings": told["findings"],
+        "notes": told["notes"],
     }
 
 
@@ -50,20 +50,6 @@ def _best(rows: dict[str, Data], stage: str) -> Data | None:
         row for row in rows.values() if row["stage"] == stage and row["score_choosing"] is not None
     ]
     return max(there, key=lambda row: float(row["score_choosing"]), default=None)
-
-
-def findings(results: Results) -> list[Data]:
-    """The papers' claims with the study's own verdicts; empty where nobody computes them."""
-    if find_spec("studies.findings") is None:
-        return []
-    made = import_module("studies.findings").findings(results)
-    return [one if isinstance(one, dict) else _as_data(one) for one in made]
-
-
-def _as_data(one: Any) -> Data:
-    if hasattr(one, "data"):
-        return dict(one.data())
-    return {key: value for key, value in vars(one).items() if isinstance(value, str | float | int)}
 
 
 def print_outcome(data: Data) -> None:
@@ -78,10 +64,20 @@ def print_outcome(data: Data) -> None:
     _print_best(data)
     for text in dict.fromkeys(data["failed"].values()):
         show.say(f"Failed: {text}")
+    _print_findings(data)
+
+
+def _print_findings(data: Data) -> None:
+    """Each claim of the papers with the study's own verdict."""
+    table = Table(title="Findings", show_lines=True)
+    table.add_column("Claim", overflow="fold")
+    table.add_column("Verdict")
+    table.add_column("Why", overflow="fold")
     for one in data["findings"]:
-        verdict = str(one.get("verdict", "")).upper()
-        told = one.get("sentence") or one.get("text") or ""
-        show.say(f"{verdict}: {one.get('claim', '')} {told}".strip())
+        table.add_row(one["title"], one["verdict"], one["sentence"])
+    show._print(table)
+    for text in data["notes"]:
+        show.say(text)
 
 
 def _print_best(data: Data) -> None:
