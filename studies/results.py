@@ -221,6 +221,16 @@ class Results:
         names = set(general_tasks(mine, {*self.design.experts, *CHAT_DOMAINS}))
         return self.shared & np.array([task.name in names for task in self.tasks], dtype=bool)
 
+    @cached_property
+    def bounded(self) -> bool:
+        """Whether all scores of the shared tasks lie between 0 and 1, as shares do."""
+        shared = [task for task, here in zip(self.tasks, self.shared, strict=True) if here]
+        parts = [self._stacked[task.name] for task in shared if not task.binary]
+        parts.append(self.scores("report")[:, self.shared].astype(np.float32))
+        lowest = min((float(np.nanmin(x, initial=0)) for x in parts), default=0.0)
+        highest = max((float(np.nanmax(x, initial=1)) for x in parts), default=1.0)
+        return lowest >= 0 and highest <= 1
+
     # -- scores -----------------------------------------------------------------------------
 
     def items(self, task: str) -> NDArray[np.float32]:

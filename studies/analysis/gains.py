@@ -265,7 +265,9 @@ class _Table:
         )
 
     def _estimates(self, name: str, p: Floats | None = None) -> Estimates:
-        return wald(self.of[name], self.of[f"{name} centre"], self.of[f"{name} variance"], p)
+        found = wald(self.of[name], self.of[f"{name} centre"], self.of[f"{name} variance"], p)
+        limit = np.array([1.0 if task.binary else np.inf for task in self.results.tasks])
+        return replace(found, low=np.maximum(found.low, -limit), high=np.minimum(found.high, limit))
 
     def _macro(self, name: str) -> Estimates:
         columns = self.results.shared

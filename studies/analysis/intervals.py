@@ -86,17 +86,21 @@ class Ratio(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """Means `(k,)` of some combinations of models and their covariance from items `(k, k)`."""
+    """Means `(k,)` of some combinations of models and their covariance from items `(k, k)`.
+
+    `limit` is 1 where all scores are shares, which no interval need go beyond.
+    """
 
     values: Floats
     covariance: Floats
+    limit: float = np.inf
 
     def estimate(self, which: int = 0) -> tuple[float, float, float, float]:
         """Value, low, high and two-sided p of one of them; nan where it is not known."""
         value, variance = float(self.values[which]), float(self.covariance[which, which])
         half = Z * sqrt(variance) if variance >= 0 else np.nan
         p = float(p_of_z(np.array([value]), np.array([variance]))[0])
-        return value, value - half, value + half, p
+        return value, max(-self.limit, value - half), min(self.limit, value + half), p
 
 
 def sums(differences: NDArray[Any]) -> tuple[Floats, Floats, Floats]:
@@ -215,7 +219,8 @@ def moments(
             one = Moments(mix @ results.scores(part)[used, column], (mix * errors**2) @ mix.T)
         values += one.values
         covariance += one.covariance
-    return Moments(values / columns.size, covariance / columns.size**2)
+    limit = 1.0 if results.bounded else np.inf
+    return Moments(values / columns.size, covariance / columns.size**2, limit)
 
 
 def _of_items(x: NDArray[np.float32], mix: Floats, *, paired: bool) -> Moments:

@@ -10,18 +10,21 @@ estimates, so its interval is Fieller's; it is undefined where the loss itself i
 beyond noise, because then there is nothing to bring back. Above 1 the merge beats the base.
 
 Beside it stands what the merge kept of the expert's own gain, (merge - base) / (expert - base):
-at a scale near zero a merge *is* the base and has recovered all, for the price of all it learned.
+at a scale near zero a merge *is* the base and has recovered all, for the price of all it learned,
+and at scale 1 it may be the expert, which has recovered nothing. So an expert's stage-1 merges are
+represented by the one with the best general score among those that keep at least KEEPS of the
+expert's own gain, both on the items for choosing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from studies.analysis.chosen import picks
+from studies.analysis.chosen import Pick, best
 from studies.analysis.intervals import (
     Mask,
     Moments,
@@ -34,6 +37,8 @@ from studies.analysis.intervals import (
 from studies.results import BASE, CHAT_DOMAINS, Results, Scored
 
 GENERAL = "general tasks"
+KEEPS = 0.8
+"""Of the expert's own gain, by the merge that stands for its recovery; a rule of thumb."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ class Recovered:
         expert: domain of its expert.
         domain: of the tasks; GENERAL for all general tasks together.
         method: of the merge.
-        chosen: whether it is the expert's best stage-1 merge on the items for choosing.
+        chosen: whether it stands for the expert's recovery, see above.
         score: of the merge.
         back: merge - expert.
         back_low: lower end of its 95 % interval.
@@ -149,9 +154,10 @@ def recovery(results: Results) -> Recovery:
     if BASE not in results.row:
         return Recovery((), ())
     forgotten, recovered = [], []
-    chosen = {pick.model.key for pick in picks(results, "1").values()}
     for expert in results.experts:
         merges = [one for one in results.points if _is_stage_one(one, expert)]
+        pick = recovering(results, expert)
+        chosen = set() if pick is None else {pick.model.key}
         own = results.tasks_of([expert])
         kept = shares(results, merges, own, BASE, expert) if own.any() else [None] * len(merges)
         for domain, tasks in _domains(results):
@@ -160,6 +166,27 @@ def recovery(results: Results) -> Recovery:
             if not lost.own:
                 recovered += _recovered(results, expert, domain, tasks, merges, kept, chosen)
     return Recovery(_corrected(forgotten), tuple(recovered))
+
+
+def recovering(results: Results, expert: str) -> Pick | None:
+    """The stage-1 merge that stands for an expert's recovery; None where none is scored.
+
+    Where no merge keeps enough of the expert's gain, or there is no gain, the one with the best
+    mean score.
+    """
+    merges = [one for one in results.points if _is_stage_one(one, expert)]
+    own, rows = results.tasks_of([expert]), [results.row[one.key] for one in merges]
+    fallback = best(results, merges)
+    if fallback is None or BASE not in results.row or expert not in results.row or not own.any():
+        return fallback
+    learned = results.macros("search", own)
+    base, full = learned[results.row[BASE]], learned[results.row[expert]]
+    enough = learned[rows] >= base + KEEPS * (full - base)
+    general = np.where(enough, results.macros("search", results.general)[rows], np.nan)
+    if not full > base or not np.isfinite(general).any():
+        return fallback
+    place = int(np.nanargmax(general))
+    return replace(fallback, model=merges[place], row=rows[place])
 
 
 def _domains(results: Results) -> list[tuple[str, Mask]]:
@@ -230,7 +257,7 @@ def _difference(first: str, second: str) -> dict[str, float]:
 
 
 def _ratio(found: Moments, i: int) -> Ratio | None:
-    values, c = found
+    values, c = found.values, found.covariance
     if not (np.isfinite(values[[0, i]]).all() and np.isfinite(c[[0, 0, i], [0, i, i]]).all()):
         return None
     return fieller(values[i], values[0], c[i, i], c[0, 0], c[0, i])

@@ -1,0 +1,1 @@
+"""The papers' claims, each held against a study's own numbers."""
