@@ -21,6 +21,8 @@ import pytest
 import typer
 
 import cli
+from jobs.kinds import threads
+from jobs.terminal import direct
 
 PROJECT = Path(__file__).resolve().parent.parent
 RECIPE = """\
@@ -139,6 +141,43 @@ def test_merge_into_a_folder(tmp_path: Path) -> None:
         if one["model"] == "out"
     ]  # fmt: skip
     assert listed["role"] == "merge" and len(listed["parents"]) == 3
+
+
+def test_large_folders_merge_alike_in_a_new_home_and_in_a_used_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The database of a new home is opened behind the merge; nothing else differs."""
+    names = ("base", "finance", "instruct")
+    for name in names:
+        shutil.copytree(PROJECT / "sandbox" / name, tmp_path / name)
+    (tmp_path / "r.yaml").write_text(RECIPE.replace("sandbox/", f"{tmp_path}/"))
+    monkeypatch.setattr(threads, "SMALL_BYTES", 0)
+    home = tmp_path / "home"
+    monkeypatch.setenv("CRUCIBLE_HOME", str(home))
+    opened = []
+    real = direct._open_database
+    monkeypatch.setattr(direct, "_open_database", lambda: (opened.append(1), real()))
+    assert not (home / "crucible.db").exists()
+    for out in ("new", "used"):
+        assert cli.main(["merge", str(tmp_path / "r.yaml"), str(tmp_path / out)]) == 0
+        assert f"registered as {out}" in capsys.readouterr().out
+    assert opened == [1]  # once: then there was a database
+    for file in ("model.safetensors", "recipe.yaml", "health.json"):
+        assert (tmp_path / "new" / file).read_bytes() == (tmp_path / "used" / file).read_bytes()
+
+
+def test_a_merge_stays_when_the_new_database_cannot_be_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("base", "finance", "instruct"):
+        shutil.copytree(PROJECT / "sandbox" / name, tmp_path / name)
+    (tmp_path / "r.yaml").write_text(RECIPE.replace("sandbox/", f"{tmp_path}/"))
+    monkeypatch.setattr(threads, "SMALL_BYTES", 0)
+    monkeypatch.setenv("CRUCIBLE_DATABASE_URL", f"sqlite:///{tmp_path}/no/such.db")
+    assert cli.main(["merge", str(tmp_path / "r.yaml"), str(tmp_path / "out")]) == 0
+    said = capsys.readouterr()
+    assert "is written, but not registered" in said.err and "such.db" in said.err
+    assert (tmp_path / "out" / "model.safetensors").is_file()
 
 
 def test_merge_by_a_recipe_of_mergekit(tmp_path: Path) -> None:

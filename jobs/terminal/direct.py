@@ -63,7 +63,7 @@ def merge(
         if event.get("kind") == "result":
             result = event
             continue
-        if event.get("stage") == "Finishing":
+        if new and event.get("stage") == "Finishing":
             # while the disk is waited for, which the result's last bytes take their time to reach
             opening = threading.Thread(target=_open_database)
             opening.start()
