@@ -113,6 +113,7 @@ def recipe_row(ref: str) -> ModelRow:
         RecipeError: it is not a recipe.
     """
     pinned_recipe, rows = parents_of(parse(read_recipe(ref)))
+    pinned_recipe = _pinned_here(pinned_recipe, rows)
     known = model_rows.by_recipe(pinned_recipe.hash) if is_pinned(pinned_recipe) else None
     if known is not None:
         return known
@@ -141,3 +142,27 @@ def sources_of(rows: dict[str, ModelRow]) -> dict[str, Any]:
         "sources": {**adapters.bases(sources), **sources},
         "rows": {ref: row.name for ref, row in rows.items()},
     }
+
+
+def _pinned_here(recipe: Recipe, rows: dict[str, ModelRow]) -> Recipe:
+    """The recipe tied to its parents' content where all of it is on this disk.
+
+    Of an adapter, or a folder that nothing was done with yet, the content is not known so far;
+    without it the same recipe would be another model each time it is scored.
+
+    Raises:
+        ModelError: a parent that cannot be read.
+    """
+    from jobs.kinds.parents import locate
+
+    sources = sources_of(rows)["sources"]
+    if is_pinned(recipe) or not all(Path(source).is_absolute() for source in sources.values()):
+        return recipe
+    spec = {"recipe": recipe.to_yaml(), "sources": sources, "known": registry.fingerprints()}
+    looking = locate(spec)
+    try:
+        while True:
+            next(looking)
+    except StopIteration as stop:
+        pinned: Recipe = stop.value[0]
+        return pinned
