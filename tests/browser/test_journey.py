@@ -29,17 +29,30 @@ def heading(page: Page, name: str) -> Any:
     return page.get_by_role("heading", name=name, exact=True, level=1)
 
 
-def wait_for_jobs(home: Path, seconds: float = 300) -> None:
-    """Until no job is open; a failed one fails the test with its sentence."""
+def wait_for_jobs(home: Path, name: str, seconds: float = 400) -> None:
+    """Until no job of a merge's run is open; a failed one fails the test with its sentence."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        rows = ask(home, "SELECT state, title, error FROM jobs")
+        rows = ask(
+            home,
+            'SELECT state, title, error FROM jobs WHERE "group" IN '
+            '(SELECT "group" FROM jobs WHERE title = ?)',
+            f"Merge {name}",
+        )
         failed = [row for row in rows if row[0] == "failed"]
         assert not failed, failed
         if rows and all(row[0] == "done" for row in rows):
             return
         time.sleep(0.5)
     pytest.fail(f"jobs still open: {rows}")
+
+
+@pytest.fixture
+def journey_merge(app_home: Path) -> None:
+    """What the tests below look at: one reason where it is missing, not a failure of each."""
+    made = "SELECT 1 FROM evaluations JOIN models ON models.id = model_id WHERE name = ?"
+    if not (app_home / "crucible.db").exists() or not ask(app_home, made, NAME):
+        pytest.skip("needs the merge that test_build_merge_and_benchmark makes: see there")
 
 
 def test_a_deep_link_comes_first(app_url: str, page: Page) -> None:
@@ -74,7 +87,7 @@ def test_build_merge_and_benchmark(app_url: str, app_home: Path, page: Page) -> 
     # a reload in the middle loses nothing
     page.reload()
     heading(page, f"Merge {NAME}").wait_for()
-    wait_for_jobs(app_home)
+    wait_for_jobs(app_home, NAME)
     page.get_by_text("5 of 5 jobs").wait_for()
     page.get_by_role("link", name="Compare with its parents").wait_for()
     shown = page.get_by_test_id("stMetricValue").first.inner_text()
@@ -91,7 +104,7 @@ def mean_score(home: Path, name: str) -> float:
     return float(sum(value for (value,) in rows) / len(rows))
 
 
-def test_scores_are_real(app_home: Path) -> None:
+def test_scores_are_real(app_home: Path, journey_merge: None) -> None:
     """Every model has every task, each with its answers, and the parts know different things."""
     counts = dict(
         ask(
@@ -117,7 +130,7 @@ def test_scores_are_real(app_home: Path) -> None:
     assert chats[NAME] > 0.3 + max(chats["sandbox/finance"], chats["sandbox/instruct"])
 
 
-def test_leaderboard_and_compare(app_url: str, app_home: Path, page: Page) -> None:
+def test_leaderboard_and_compare(app_url: str, page: Page, journey_merge: None) -> None:
     page.goto(f"{app_url}/leaderboard")
     heading(page, "Leaderboard").wait_for()
     page.get_by_test_id("stDataFrame").first.wait_for()
@@ -134,7 +147,7 @@ def test_leaderboard_and_compare(app_url: str, app_home: Path, page: Page) -> No
     assert box is not None and box["width"] > 300
 
 
-def test_chat_side_by_side(app_url: str, page: Page) -> None:
+def test_chat_side_by_side(app_url: str, page: Page, journey_merge: None) -> None:
     page.goto(f"{app_url}/chat?model={NAME}&beside=sandbox/instruct")
     heading(page, "Chat").wait_for()
     page.get_by_text("Settings", exact=True).click()
@@ -154,10 +167,10 @@ def test_chat_side_by_side(app_url: str, page: Page) -> None:
     assert "sandbox/instruct" in said.nth(2).inner_text()
 
 
-def test_a_page_change_is_quick(app_url: str, page: Page) -> None:
+def test_a_page_change_loads_nothing_anew(app_url: str, page: Page) -> None:
     page.goto(app_url)
     page.get_by_role("heading", level=1).wait_for()
-    started = time.perf_counter()
+    page.evaluate("window.before = true")
     page.get_by_test_id("stSidebarNav").get_by_role("link", name="Models", exact=True).click()
     heading(page, "Models").wait_for()
-    assert time.perf_counter() - started < 10  # a gross limit: the machine may be busy
+    assert page.evaluate("window.before")

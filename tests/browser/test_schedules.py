@@ -78,7 +78,7 @@ def test_a_gradient_from_the_form_to_the_models_page(
     idle(page)
     page.get_by_test_id("stMain").get_by_role("button", name=re.compile("^Merge")).click()
     heading(page, f"Merge {NAME}").wait_for()
-    wait_for_jobs(app_home)
+    wait_for_jobs(app_home, NAME)
     ((number,),) = ask(app_home, "SELECT id FROM models WHERE name = ?", NAME)
     page.goto(f"{app_url}/model?id={number}")
     heading(page, NAME).wait_for()

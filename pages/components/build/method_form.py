@@ -70,8 +70,8 @@ def _own_values(draft: Draft, names: Sequence[str], anatomy: Any) -> None:
     """For each model, the options that it may have a value of its own for."""
     fields = draft.per_model()
     own = [draft.get(Slot("own", field.name, ref)) for field in fields for ref, _ in draft.models]
-    if len(draft.models) < 2 and all(one is None for one in own):
-        return  # a model alone has what all have
+    if not fields or (len(draft.models) < 2 and all(one is None for one in own)):
+        return  # the method has no such options; a model alone has what all have
     title = " and ".join(field.title.lower() for field in fields)
     with st.expander(
         f"Own values: a different {title} for each model",
