@@ -93,7 +93,7 @@ def evaluate(
     from evaluation.session import Session  # imports lm-eval and torch
 
     with _threads_for(model):
-        kept = journal and (lambda name: journal.of(config_hash(configs[name])))
+        kept = None if journal is None else lambda name: journal.of(config_hash(configs[name]))
         session = Session(model, tokenizer, suite, limit, part, prepared, kept)
         for event in session.run([name for name in names if name not in skip]):
             if event["kind"] == "score":
