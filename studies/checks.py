@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from evaluation.errors import EvaluationError, SuiteError
@@ -116,15 +116,20 @@ def check_distinct(
                 )
 
 
-def recipe_of_all(design: Design) -> Recipe:
+def recipe_of_all(design: Design, here: Container[str] | None = None) -> Recipe:
     """One merge of all of a study's models: what fits it fits every point.
 
     `merging.planning.plan` looks at it: same architecture, shapes, vocabulary, and whether each
     was made from the base.
+
+    Args:
+        design: of the study.
+        here: references of the models to take, besides the base; None for all.
     """
     models = [
         Constituent(role="instruct" if name == INSTRUCT else "expert", **one.model_dump())
         for name, one in list(design.models.items())[1:]
+        if here is None or one.model in here
     ]
     base = design.base
     return Recipe(

@@ -182,7 +182,12 @@ class Design(Strict):
         Raises:
             StudyError: with one sentence saying what is wrong and where.
         """
-        return cls(**{key: value for key, value in data.items()})
+        if "experts" not in data and ("models" in data or "merge_method" in data):
+            raise StudyError(
+                "This is the recipe of one merge, not a study; a study names a base, experts, "
+                "methods with grids and a suite."
+            )
+        return cls(**data)
 
     def to_mapping(self) -> dict[str, Any]:
         """The design as plain data, without what is unset; `from_mapping` gives it back."""

@@ -62,11 +62,11 @@ def plan(design: Design) -> Plan:
     here = models_here(design)
     warnings: tuple[str, ...] = ()
     needs = None
-    if here.elsewhere:
-        warnings = (_downloads(here.elsewhere),)
-    else:
+    if design.base.model in here.folders and len(here.folders) > 1:
         found, needs = _look(design, here)
         warnings = checks.refuse_bad(found)
+    if here.elsewhere:
+        warnings += (_downloads(here.elsewhere, design.base.model in here.folders),)
     if suite.missing:
         warnings += (_missing(suite),)
     row = study_rows.study(design.name)
@@ -160,14 +160,14 @@ def size_in_name(ref: str) -> int | None:
 
 
 def _look(design: Design, here: Here) -> tuple[Sequence[Check], Needs]:
-    """Do the models fit together, and were they made from the base?"""
+    """Do the models that are here fit together, and were they made from the base?"""
     from merging.errors import ModelError, RecipeError
     from merging.planning.plan import plan as plan_merge
 
     sources = {ref: str(folder) for ref, folder in here.folders.items()}
     folders = {**adapters.folders_of_bases(sources), **here.folders}
     try:
-        found = plan_merge(checks.recipe_of_all(design), folders, None, "auto")
+        found = plan_merge(checks.recipe_of_all(design, here.folders), folders, None, "auto")
     except (ModelError, RecipeError) as error:
         raise StudyError(str(error)) from None
     return found.checks, found.needs
@@ -205,12 +205,13 @@ def _read(folder: str, _signature: str) -> str | None:
     return found
 
 
-def _downloads(refs: Sequence[str]) -> str:
+def _downloads(refs: Sequence[str], base_is_here: bool) -> str:
     who = refs[0] if len(refs) == 1 else f"{', '.join(refs[:-1])} and {refs[-1]}"
     verb = "is" if len(refs) == 1 else "are"
+    guess = "" if base_is_here else " Time and memory are guessed from the size in the base's name."
     return (
-        f"{who} {verb} not on this machine: time and memory are guessed from the size in the "
-        "base's name, and whether the models fit together is known when they have been downloaded."
+        f"{who} {verb} not on this machine: whether all models fit together is known when they "
+        f"have been downloaded.{guess}"
     )
 
 
