@@ -104,6 +104,8 @@ class Bench:
         import torch
 
         self.forget()
+        with open_parents(recipe, self.folders) as opened:
+            _pinned(opened)  # said in the words of a study
         model, self.tokenizer = yield from _quiet(
             merge_to_model(recipe, self.folders, device=self.device, threads=self.threads)
         )
