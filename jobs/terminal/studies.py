@@ -64,13 +64,28 @@ def _run(design: Design, data: Data, report: Path | None) -> None:
     try:
         if group:
             show.run_group(group)
-    finally:  # what there is after a failure is worth seeing, too
-        results = state.load(study_id)
-        data["study_id"] = study_id
-        data |= study_tables.outcome(results)
-        study_tables.print_outcome(data)
+    except KeyboardInterrupt:
+        done = state.progress(study_id)["points"]
+        show.say(f"{done['done']} of {done['total']} merges are scored and kept; the same command "
+                 "goes on from there.")  # fmt: skip
+        raise
+    except JobError:
+        _tell(study_id, data)  # what there is beside a failure is worth seeing
+        raise
+    _tell(study_id, data)
     if report is not None:
         _write_report(study_id, report)
+
+
+def _tell(study_id: int, data: Data) -> None:
+    """Fill in what came out so far, and print it where there is anything."""
+    from jobs.studies import state
+
+    results = state.load(study_id)
+    data["study_id"] = study_id
+    data |= study_tables.outcome(results)
+    if results.points or results.failed:
+        study_tables.print_outcome(data)
 
 
 def read(file: Path) -> Design:
