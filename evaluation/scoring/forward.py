@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from evaluation.scoring.screening import highest_of_head
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-
-_HEAD_PART = 2000  # entries of the vocabulary: with 128 answers, 1 MB of logits
 
 
 class Forward:
@@ -106,7 +105,7 @@ class Forward:
 
         with torch.inference_mode(), self._before_head(take):
             self.model(input_ids=input_ids, **kwargs)
-            return _highest_of_head(hidden[0], head)
+            return highest_of_head(hidden[0], head.weight, head.bias)
 
     @contextmanager
     def _only(self, wanted: torch.Tensor) -> Iterator[None]:
@@ -134,26 +133,6 @@ class Forward:
 def _highest(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     highest, best = logits.max(dim=-1)  # NaN if any logit is
     return best, highest
-
-
-def _highest_of_head(
-    hidden: torch.Tensor, head: torch.nn.Linear
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids and logits, shape (k,), of the best entries for hidden states of shape (k, size)."""
-    best = highest = None
-    for start in range(0, head.weight.shape[0], _HEAD_PART):
-        bias = None if head.bias is None else head.bias[start : start + _HEAD_PART]
-        part = torch.nn.functional.linear(hidden, head.weight[start : start + _HEAD_PART], bias)
-        value, index = part.max(dim=-1)
-        if best is None or highest is None:
-            best, highest = index, value
-            continue
-        # Not "value > highest": NaN must stay, from wherever it comes.
-        better = (value > highest) | value.isnan()
-        best = torch.where(better, index + start, best)
-        highest = torch.where(better, value, highest)
-    assert best is not None and highest is not None
-    return best, highest.float()
 
 
 def window(model: PreTrainedModel, tokenizer: Any = None) -> int:

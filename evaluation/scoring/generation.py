@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from evaluation.scoring.decoding import DecoderBatch, decoder_batch
 from evaluation.scoring.forward import Forward, token_budget
 from evaluation.scoring.slots import Batch, Prompt, Slot
 from evaluation.scoring.stops import StopStrings
@@ -17,8 +18,7 @@ from evaluation.scoring.stops import StopStrings
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-# On a CPU 64 rows use the processor nearly as well as 128, and their cache takes half the memory.
-_SLOTS = {"cpu": 64, "cuda": 128}
+_SLOTS = {"cpu": 128, "cuda": 128}
 _CACHE_BYTES = 1 << 30
 
 
@@ -74,7 +74,7 @@ class GenerationEngine:
         """
         waiting = sorted(prompts, key=lambda p: len(p.tokens))  # longest last: taken first
         slots = self.slots or self._slots_for(waiting)
-        batch = Batch(self.forward)
+        batch = decoder_batch(self.forward, waiting, slots, self.warn) or Batch(self.forward)
         while waiting or batch.alive:
             free = slots - batch.alive
             # A refill costs a pass of its own: worth it for a quarter of the slots, not for one.
@@ -84,7 +84,7 @@ class GenerationEngine:
                 batch.step()
             yield self._collect(batch)
             # So does moving the cache together: finished slots decode on until they are many.
-            if 4 * batch.alive <= 3 * len(batch.slots):
+            if not waiting and 4 * batch.alive <= 3 * len(batch.slots):
                 batch.drop_done()
 
     def _slots_for(self, prompts: Sequence[Prompt]) -> int:
@@ -97,7 +97,8 @@ class GenerationEngine:
         item = self.forward.dtype.itemsize
         bytes_each = 2 * config.num_hidden_layers * heads * size * item * longest
         most = _SLOTS.get(self.forward.device.type, 128)
-        return int(max(1, min(most, _CACHE_BYTES // max(1, bytes_each))))
+        most = int(max(1, min(most, _CACHE_BYTES // max(1, bytes_each))))
+        return -(-len(prompts) // -(-len(prompts) // most))  # waves of equal size
 
     def _take(self, waiting: list[Prompt], free: int) -> list[Prompt]:
         """The next prompts, as many as fit the slots and one batch."""
@@ -109,7 +110,7 @@ class GenerationEngine:
             taken.append(waiting.pop())
         return taken
 
-    def _collect(self, batch: Batch) -> list[Generated]:
+    def _collect(self, batch: Batch | DecoderBatch) -> list[Generated]:
         """Answers that the last step finished."""
         finished: list[Generated] = []
         for slot in batch.slots:
