@@ -77,8 +77,8 @@ def _key() -> str:
 def _apply_text(key: str) -> None:
     """Runs before the form is drawn, so that the form shows the edited text at once."""
     text = st.session_state[key]
-    if (key, text) == st.session_state.get(APPLIED):
-        return  # the browser said it again, before it had heard of the text in our own layout
+    if key != _key() or (key, text) == st.session_state.get(APPLIED):
+        return  # said before the browser had heard of what stands there now: not an edit
     try:
         load(text)
         st.session_state[APPLIED] = key, text

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from pages.components import problems
-from pages.components.build import schedule_picture, schedule_shapes
+from pages.components.build import keys, schedule_picture, schedule_shapes
 from pages.components.build.draft import Draft
 from pages.components.build.schedule_field import Setting
 
@@ -224,6 +224,8 @@ def _shape(draft: Draft, setting: Setting, name: str) -> None:
 
 
 def _numbers(draft: Draft, setting: Setting, key: str) -> None:
+    if key != keys.PREFIX + f"~numbers~{setting.name}" + keys.mark(draft, setting.name):
+        return  # of a field that has been filled anew since
     numbers = schedule_shapes.read(st.session_state[key])
     setting.change(draft, numbers if isinstance(numbers, list) else [numbers])
 
