@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from merging.kernels.compiled import VECTOR, compiled, inlined
-from merging.kernels.compress import LANES, compress_between
+from merging.kernels.masks import WORD, append_marked, bits_above, count_bits
 from merging.kernels.numbers import int32, int64
 from merging.kernels.weighted import BLOCK
 
@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # places that must be free in what is collected, as a block may fill them
-SLACK = BLOCK + LANES
+SLACK = BLOCK + WORD
 # below every end
 OUTSIDE = np.int32(-2)
+# columns of what is counted around two ends
+ABOVE, AT_HIGH, BETWEEN, AT_LOW = range(4)
 _MAGNITUDE = np.int32(0x7FFFFFFF)
 
 
@@ -47,17 +49,6 @@ def magnitude_bits(
     fill_bits(values, base, out)
 
 
-@inlined
-def count_from(bits: Any, end: Any) -> Any:
-    """How many numbers are above the end, and how many at it or above, int32."""
-    above, at_or_above = int32(0), int32(0)
-    for i in range(bits.size):
-        # additions of 32 bits, for numba would make 64 of them
-        above = int32(above + int32(bits[i] > end))
-        at_or_above = int32(at_or_above + int32(bits[i] >= end))
-    return above, at_or_above
-
-
 @compiled("int32(Array(int32, 1, 'C', readonly=True), int64)")
 def kth_largest_of(numbers: NDArray[np.int32], rank: int) -> int:
     """The `rank`-th largest of some numbers of 0 or more, found bit by bit.
@@ -68,58 +59,66 @@ def kth_largest_of(numbers: NDArray[np.int32], rank: int) -> int:
     found = int32(0)
     for bit in range(30, -1, -1):
         trial = int32(found | int32(int32(1) << int32(bit)))
-        reached = int64(0)
+        reached = int32(0)
         for i in range(numbers.size):
-            reached += int64(numbers[i] >= trial)
+            # additions of 32 bits, for numba would make 64 of them
+            reached = int32(reached + int32(numbers[i] >= trial))
         if reached >= rank:
             found = trial
     return found
 
 
-@compiled(f"UniTuple(int64, 4)({VECTOR}, {VECTOR}, int32, int32, int32[::1], int64)")
+@compiled(f"void({VECTOR}, {VECTOR}, int32[::1], int32[::1], int32[:, ::1], int64[:, ::1])")
 def collect_between(
     values: NDArray[np.float32],
     base: NDArray[np.float32],
-    low: int,
-    high: int,
+    lows: NDArray[np.int32],
+    highs: NDArray[np.int32],
     collected: NDArray[np.int32],
-    already: int,
-) -> tuple[int, int, int, int]:
-    """Count the magnitudes around two ends, and collect what is strictly between.
+    counts: NDArray[np.int64],
+) -> None:
+    """Count the magnitudes around pairs of ends, and collect what is strictly between.
 
     Args:
         values: `[n]` float32.
         base: `[n]` float32, or empty.
-        low: bits of the lower end, -1 or more.
-        high: bits of the upper end, not below the lower.
-        collected: receives what is between, until only `SLACK` places are left.
-        already: how many there were before.
-
-    Returns:
-        How many are above the upper end, at it, between, and at the lower end (none when both ends
-        are one).
+        lows: `[R]` bits of the lower ends, -1 or more.
+        highs: `[R]` bits of the upper ends, not below the lower.
+        collected: `[R, room]`, receives what is between, until only `SLACK` places are left.
+        counts: `[R, 4]`, added to: how many are above the upper end, at it, between, and at the
+            lower end (none when both ends are one).
     """
-    space = np.empty(BLOCK, dtype=np.int32)
-    above, from_high, over_low, from_low = int64(0), int64(0), int64(0), int64(0)
-    have = int64(already)
+    bits = np.empty(BLOCK, dtype=np.int32)
+    room = collected.shape[1] - SLACK
     for start in range(0, values.size, BLOCK):
         stop = min(start + BLOCK, values.size)
-        bits = space[: stop - start]
-        fill_bits(values[start:stop], base[start:stop], bits)
-        counts = count_from(bits, high)
-        above, from_high = above + counts[0], from_high + counts[1]
-        if low < high:
-            before = counts[1]
-            counts = count_from(bits, low)
-            over_low, from_low = over_low + counts[0], from_low + counts[1]
-            if have + SLACK > collected.size:
-                have += counts[0] - before
-            elif counts[0] > before:
-                # the end of a last, shorter block is below everything
-                space[bits.size :] = OUTSIDE
-                for first in range(0, bits.size, LANES):
-                    have += compress_between(space, first, low, high, collected, have)
-    return above, from_high - above, have - already, from_low - over_low
+        fill_bits(values[start:stop], base[start:stop], bits[: stop - start])
+        # the end of a last, shorter block is below everything
+        bits[stop - start :] = OUTSIDE
+        for r in range(lows.size):
+            low, high, own = lows[r], highs[r], collected[r]
+            above, from_high, from_low = int64(0), int64(0), int64(0)
+            if low == high:
+                for place in range(0, BLOCK, WORD):
+                    above += count_bits(bits_above(bits, place, high))
+                    from_high += count_bits(bits_above(bits, place, int32(high - int32(1))))
+            else:
+                have = counts[r, BETWEEN]
+                between = int64(0)
+                for place in range(0, BLOCK, WORD):
+                    reach = bits_above(bits, place, int32(high - int32(1)))
+                    over = bits_above(bits, place, low) & ~reach
+                    above += count_bits(bits_above(bits, place, high))
+                    from_high += count_bits(reach)
+                    from_low += count_bits(bits_above(bits, place, int32(low - int32(1))))
+                    if over:
+                        if have <= room:
+                            append_marked(over, bits, place, own, have + between)
+                        between += count_bits(over)
+                counts[r, BETWEEN] += between
+                counts[r, AT_LOW] += from_low - from_high - between
+            counts[r, ABOVE] += above
+            counts[r, AT_HIGH] += from_high - above
 
 
 @compiled(f"void({VECTOR}, {VECTOR}, int64[::1])")

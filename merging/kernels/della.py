@@ -10,8 +10,9 @@ import numpy as np
 
 from merging.kernels.chunks import Chunk, Kernel, Whole
 from merging.kernels.election import election
-from merging.kernels.pruning import add_pruned_sizes, mask_bytes, prune_and_merge
-from merging.kernels.sums import RowSums
+from merging.kernels.masks import words_for
+from merging.kernels.pruning import add_marked_sizes, mark_rows, prune_and_merge
+from merging.kernels.sums import BlockSums
 from merging.kernels.weighted import singles
 from merging.methods.per_model import PerModel, each
 from merging.methods.sums import divided
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SCALE = 2**32
-NO_MASKS: NDArray[np.uint8] = np.empty((0, 0), dtype=np.uint8)
+NO_MASKS: NDArray[np.uint32] = np.empty((0, 0), dtype=np.uint32)
+# masks of larger tensors are found again, so that memory does not grow with the model
+MASK_BYTES = 96 << 20
 
 
 @dataclass(frozen=True)
@@ -31,14 +34,14 @@ class Pruning:
         factors: K factors of what is kept.
         limits: `[K, row]` int64 by rank: an entry is kept when its random number is below.
         divisors: `[K, row]` float32 by rank, what an entry is divided by; `[K, 0]` for nothing.
-        masks: `[K, bytes]` what is kept, a bit per entry and whole bytes per row, where finding
+        masks: `[K, words]` what is kept, a bit per entry and whole words per row, where finding
             the factors has found it out already; else empty.
     """
 
     factors: Sequence[float]
     limits: NDArray[np.int64]
     divisors: NDArray[np.float32]
-    masks: NDArray[np.uint8]
+    masks: NDArray[np.uint32]
 
 
 def observe(
@@ -53,17 +56,24 @@ def observe(
     divisors = np.ascontiguousarray(divisors)
     if rescale != "l1":
         return Pruning([1.0] * count, limits, divisors, NO_MASKS)
-    rows = whole.n_elements // length if length else 0
-    masks = np.zeros((count, rows * mask_bytes(length)), dtype=np.uint8)
-    sums = RowSums(2 * count)
+    words = whole.n_elements // length * words_for(length) if length else 0
+    masks = NO_MASKS
+    if 4 * count * words <= MASK_BYTES:
+        masks = np.empty((count, words), dtype=np.uint32)
+    sums = BlockSums(2 * count, 2 * count)
     for chunk in whole.chunks():
-        _check_rows(chunk)
-        room = sums.room(chunk)
-        keys = np.array(chunk.keys, dtype=np.uint64)
-        add_pruned_sizes(
-            chunk.models, chunk.origin, keys, chunk.start, limits, masks, sums.lanes, room
+        own, row = _masks(chunk, limits, masks, known=False)
+        add_marked_sizes(
+            chunk.models,
+            chunk.origin,
+            length,
+            chunk.start,
+            whole.n_elements,
+            own,
+            row,
+            sums.space,
+            sums.lanes,
         )
-        sums.add(room)
     totals = sums.totals()
     pairs = zip(totals[:count], totals[count:], strict=True)
     factors = [before / after if after > 0 else 1.0 for before, after in pairs]
@@ -102,7 +112,11 @@ def della(
 
 
 def _merge(chunk: Chunk, pruning: Pruning, *how: Any) -> None:
-    _check_rows(chunk)
+    masks, row = pruning.masks, 0
+    if pruning.divisors.size:
+        _check_rows(chunk)
+    else:
+        masks, row = _masks(chunk, pruning.limits, masks, known=masks.size > 0)
     prune_and_merge(
         chunk.models,
         chunk.origin,
@@ -110,11 +124,34 @@ def _merge(chunk: Chunk, pruning: Pruning, *how: Any) -> None:
         chunk.start,
         pruning.limits,
         pruning.divisors,
-        pruning.masks,
+        masks,
+        row,
         singles(pruning.factors),
         chunk.out,
         *how,
     )
+
+
+def _masks(
+    chunk: Chunk, limits: NDArray[np.int64], masks: NDArray[np.uint32], *, known: bool
+) -> tuple[NDArray[np.uint32], int]:
+    """The masks of a chunk's rows, found now unless known, and where the first row is in them.
+
+    Args:
+        chunk: of whole rows.
+        limits: see `Pruning`.
+        masks: of the whole tensor, or empty when they shall not be kept.
+        known: whether the masks are filled already.
+    """
+    _check_rows(chunk)
+    row = chunk.start // chunk.row_length
+    if not masks.size:
+        words = chunk.n_elements // chunk.row_length * words_for(chunk.row_length)
+        masks, row = np.empty((len(chunk.keys), words), dtype=np.uint32), 0
+    if not known:
+        keys = np.array(chunk.keys, dtype=np.uint64)
+        mark_rows(chunk.models, chunk.origin, keys, chunk.start, limits, masks, row)
+    return masks, row
 
 
 def _check_rows(chunk: Chunk) -> None:

@@ -10,9 +10,11 @@ import numpy as np
 from merging.kernels.compiled import MODELS, VECTOR, compiled, inlined
 from merging.kernels.draws import fill_upper, lower, space_for
 from merging.kernels.election import ELECTION, elect
-from merging.kernels.numbers import int64, uint8, uint32
+from merging.kernels.marking import mark, work_to_mark
+from merging.kernels.masks import keep_marked, sizes_marked, words_in
+from merging.kernels.numbers import int64, uint32
 from merging.kernels.ranking import buckets_for, sorted_keys
-from merging.kernels.sums import ROW, add_values, finish_row
+from merging.kernels.sums import fold
 from merging.kernels.weighted import BLOCK, add_to_sum, place, start_sum
 
 if TYPE_CHECKING:
@@ -21,11 +23,6 @@ if TYPE_CHECKING:
 _ZERO = np.float32(0.0)
 _HALF = np.uint64(32)
 _LOW = np.uint64(0xFFFFFFFF)
-
-
-def mask_bytes(row_length: int) -> int:
-    """Bytes of a row's mask."""
-    return (row_length + 7) // 8
 
 
 @compiled(
@@ -106,34 +103,9 @@ def work_for(n: Any) -> tuple[Any, ...]:
     )
 
 
-@inlined
-def pack(kept: Any, mask: Any) -> None:
-    """A bit for each entry of a row that is not zero, the first one lowest."""
-    for byte in range(kept.size // 8):
-        bits = uint8(0)
-        for bit in range(8):
-            bits = uint8(bits | uint8(uint8(kept[8 * byte + bit] != _ZERO) << uint8(bit)))
-        mask[byte] = bits
-    for i in range(kept.size // 8 * 8, kept.size):
-        if kept[i] != _ZERO:
-            mask[i // 8] |= uint8(1 << (i % 8))
-
-
-@inlined
-def keep_packed(delta: Any, mask: Any, out: Any) -> None:
-    """The entries of a row whose bit is set, and zero for the others."""
-    for byte in range(delta.size // 8):
-        bits = uint32(mask[byte])
-        for bit in range(8):
-            i = 8 * byte + bit
-            out[i] = delta[i] if (bits >> uint32(bit)) & uint32(1) else _ZERO
-    for i in range(delta.size // 8 * 8, delta.size):
-        out[i] = delta[i] if (mask[i // 8] >> (i % 8)) & 1 else _ZERO
-
-
 @compiled(
     f"void({MODELS}, {VECTOR}, uint64[::1], int64, int64[:, ::1], float32[:, ::1],"
-    " uint8[:, ::1], float32[::1], float32[::1], float32[::1], boolean, float32,"
+    " uint32[:, ::1], int64, float32[::1], float32[::1], float32[::1], boolean, float32,"
     f" {ELECTION})"
 )
 def prune_and_merge(
@@ -143,7 +115,8 @@ def prune_and_merge(
     first: int,
     limits: NDArray[np.int64],
     divisors: NDArray[np.float32],
-    masks: NDArray[np.uint8],
+    masks: NDArray[np.uint32],
+    row: int,
     factors: NDArray[np.float32],
     out: NDArray[np.float32],
     weights: NDArray[np.float32],
@@ -163,7 +136,8 @@ def prune_and_merge(
         first: place of the first element in the tensor.
         limits: see `della.Pruning`, as are divisors, masks and factors.
         divisors: where the entries are divided by their probabilities.
-        masks: where it is known already what is kept.
+        masks: where they are not divided, `[K, words]`, a bit per entry, whole words per row.
+        row: the place of the first row in the masks.
         factors: of what is kept.
         out: `[n]` float32.
         weights: `[K]`, for the sum.
@@ -175,22 +149,21 @@ def prune_and_merge(
         divide: see there.
     """
     n_models, length = limits.shape
-    n_bytes = (length + 7) // 8
+    words = words_in(length)
     kept = np.empty((n_models, length), dtype=np.float32)
     delta = np.empty(length, dtype=np.float32)
-    work = work_for(length)
+    ranking = work_for(length)
     for start in range(0, out.size, length):
         stop = start + length
         origin, part = base[start:stop], out[start:stop]
-        row = (first + start) // length
         for k in range(n_models):
             model, own = models[k, start:stop], kept[k]
-            for i in range(length):
-                delta[i] = model[i] - origin[i]
-            if masks.shape[0]:
-                keep_packed(delta, masks[k, row * n_bytes : (row + 1) * n_bytes], own)
+            if divisors.size:
+                for i in range(length):
+                    delta[i] = model[i] - origin[i]
+                prune(delta, keys[k], first + start, limits[k], divisors[k], own, *ranking)
             else:
-                prune(delta, keys[k], first + start, limits[k], divisors[k], own, *work)
+                keep_marked(model, origin, masks[k, row * words : (row + 1) * words], 0, own)
             if factors[k] != np.float32(1.0):
                 start_sum(own, factors[k], own)
         if electing:
@@ -200,51 +173,90 @@ def prune_and_merge(
             for k in range(1, n_models):
                 add_to_sum(kept[k], weights[k], part)
         place(origin, scale, part)
+        row += 1
 
 
-@compiled(
-    f"void({MODELS}, {VECTOR}, uint64[::1], int64, int64[:, ::1], uint8[:, ::1],"
-    " float64[:, ::1], float64[:, ::1])"
-)
-def add_pruned_sizes(
+@inlined
+def append_sizes(sizes: Any, position: Any, last: Any, block: Any, lanes: Any) -> None:
+    """Add the magnitudes of a row to the lanes, by blocks of the tensor.
+
+    Args:
+        sizes: `[n]` float32.
+        position: place of the first one in the tensor.
+        last: whether the tensor ends with them.
+        block: `[BLOCK]` float32, the block that is not full.
+        lanes: see `BlockSums`.
+    """
+    n, done = sizes.size, int64(0)
+    while done < n:
+        have = (position + done) % BLOCK
+        size = min(BLOCK - have, n - done)
+        if size == BLOCK:
+            fold(sizes[done : done + BLOCK], lanes)
+        else:
+            # numba would allocate memory to assign a slice
+            for i in range(size):
+                block[have + i] = sizes[done + i]
+            if have + size == BLOCK or (last and done + size == n):
+                block[have + size :] = _ZERO
+                fold(block, lanes)
+        done += size
+
+
+@compiled(f"void({MODELS}, {VECTOR}, uint64[::1], int64, int64[:, ::1], uint32[:, ::1], int64)")
+def mark_rows(
     models: NDArray[np.float32],
     base: NDArray[np.float32],
     keys: NDArray[np.uint64],
     first: int,
     limits: NDArray[np.int64],
-    masks: NDArray[np.uint8],
-    lanes: NDArray[np.float64],
-    sums: NDArray[np.float64],
+    masks: NDArray[np.uint32],
+    row: int,
 ) -> None:
-    """Sums of the magnitudes of K task vectors, then of what is kept of them, and the masks.
-
-    See `prune_and_merge` and `RowSums`.
-    """
+    """Fill the masks from a row on; see `prune_and_merge`."""
     n_models, length = limits.shape
-    n_bytes = (length + 7) // 8
-    sizes = np.empty((2 * n_models, length), dtype=np.float32)
-    nothing = np.empty(0, dtype=np.float32)
-    work = work_for(length)
-    finished = 0
+    words = words_in(length)
+    delta = np.empty(length, dtype=np.float32)
+    work = work_to_mark(length)
     for start in range(0, base.size, length):
-        row = (first + start) // length
         for k in range(n_models):
-            delta, own = sizes[k], sizes[n_models + k]
             for i in range(length):
                 delta[i] = models[k, start + i] - base[start + i]
-            prune(delta, keys[k], first + start, limits[k], nothing, own, *work)
-            pack(own, masks[k, row * n_bytes : (row + 1) * n_bytes])
-            for i in range(length):
-                delta[i] = abs(delta[i])
-                own[i] = abs(own[i])
-        done = 0
-        while done < length:
-            position = first + start + done
-            size = min(BLOCK - position % BLOCK, length - done)
-            for quantity in range(2 * n_models):
-                part = sizes[quantity, done : done + size]
-                add_values(part, position, lanes[quantity])
-            done += size
-            if (position + size) % ROW == 0:
-                finish_row(lanes, sums, finished)
-                finished += 1
+            bits = masks[k, row * words : (row + 1) * words]
+            mark(delta, keys[k], first + start, limits[k], bits, *work)
+        row += 1
+
+
+@compiled(
+    f"void({MODELS}, {VECTOR}, int64, int64, int64, uint32[:, ::1], int64, float32[:, ::1],"
+    " float64[:, ::1])"
+)
+def add_marked_sizes(
+    models: NDArray[np.float32],
+    base: NDArray[np.float32],
+    length: int,
+    first: int,
+    end: int,
+    masks: NDArray[np.uint32],
+    row: int,
+    blocks: NDArray[np.float32],
+    lanes: NDArray[np.float64],
+) -> None:
+    """Sums of the magnitudes of K task vectors, then of what is kept of them.
+
+    See `prune_and_merge`; `length` is that of a row, `end` the number of the tensor's elements, and
+    the last two are those of `BlockSums`.
+    """
+    n_models = models.shape[0]
+    words = words_in(length)
+    delta, kept = np.empty(length, dtype=np.float32), np.empty(length, dtype=np.float32)
+    for start in range(0, base.size, length):
+        position = first + start
+        last = position + length == end
+        origin = base[start : start + length]
+        for k in range(n_models):
+            bits = masks[k, row * words : (row + 1) * words]
+            sizes_marked(models[k, start : start + length], origin, bits, 0, delta, kept)
+            append_sizes(delta, position, last, blocks[k], lanes[k])
+            append_sizes(kept, position, last, blocks[n_models + k], lanes[n_models + k])
+        row += 1

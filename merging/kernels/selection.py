@@ -12,7 +12,7 @@ The bits of a non-negative float32 order like the number itself, so all of this 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,43 +55,56 @@ class Search:
     Attributes:
         rank: 1 for the largest.
         low, high: bits of the magnitudes between which it should be.
-        above, at_high, between, at_low: how many magnitudes there are in each place.
-        collected: what is strictly between; the first `between` numbers of it.
         found: bits of the answer, once it is known.
     """
 
     rank: int
     low: int = BELOW_ALL
     high: int = ABOVE_ALL
-    above: int = 0
-    at_high: int = 0
-    between: int = 0
-    at_low: int = 0
-    collected: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     found: int | None = None
+
+    def finish(self, counts: Sequence[int], collected: NDArray[np.int32]) -> None:
+        """Find the answer in the counts of `collect_between` and what it collected, if there."""
+        above, at_high, between, at_low = counts
+        rank = self.rank - above
+        if rank <= 0:
+            return
+        if rank <= at_high:
+            self.found = self.high
+            return
+        rank -= at_high
+        if rank <= between:
+            if between + SLACK <= collected.size:
+                self.found = int(kth_largest_of(collected[:between], rank))
+        elif rank <= between + at_low:
+            self.found = self.low
+
+
+class Pass:
+    """All searches in one vector, while the tensor is read once.
+
+    Args:
+        searches: with their ends.
+        room: for what lies between two ends.
+    """
+
+    def __init__(self, searches: Sequence[Search], room: int) -> None:
+        self._searches = searches
+        self._lows = np.array([search.low for search in searches], dtype=np.int32)
+        self._highs = np.array([search.high for search in searches], dtype=np.int32)
+        self._collected: NDArray[np.int32] = np.empty((len(searches), room), dtype=np.int32)
+        self._counts: NDArray[np.int64] = np.zeros((len(searches), 4), dtype=np.int64)
 
     def count(self, values: NDArray[np.float32], base: NDArray[np.float32]) -> None:
         """Count a part of the vector."""
-        counts = collect_between(values, base, self.low, self.high, self.collected, self.between)
-        self.above += counts[0]
-        self.at_high += counts[1]
-        self.between += counts[2]
-        self.at_low += counts[3]
+        collect_between(values, base, self._lows, self._highs, self._collected, self._counts)
 
     def finish(self) -> None:
-        """Find the answer in the counts and what was collected, if it is there."""
-        rank = self.rank - self.above
-        if rank <= 0:
-            return
-        if rank <= self.at_high:
-            self.found = self.high
-            return
-        rank -= self.at_high
-        if rank <= self.between:
-            if self.between + SLACK <= self.collected.size:
-                self.found = int(kth_largest_of(self.collected[: self.between], rank))
-        elif rank <= self.between + self.at_low:
-            self.found = self.low
+        """Find the answers that were between the ends."""
+        for search, counts, collected in zip(
+            self._searches, self._counts.tolist(), self._collected, strict=True
+        ):
+            search.finish(counts, collected)
 
 
 def kth_largest_magnitudes(whole: Whole, ranks: Sequence[Sequence[int]]) -> list[list[float]]:
@@ -117,12 +130,12 @@ def kth_largest(
     """As `kth_largest_magnitudes`, for the vectors that `vectors` makes of a chunk."""
     searches = [[Search(rank) for rank in wanted] for wanted in ranks]
     if any(searches):
-        _bracket(whole, searches, vectors)
+        room = _bracket(whole, searches, vectors) + SLACK
+        passes = [Pass(wanted, room) for wanted in searches]
         for vector, values, base in _parts(whole, vectors):
-            for search in searches[vector]:
-                search.count(values, base)
-        for search in _all(searches):
-            search.finish()
+            passes[vector].count(values, base)
+        for one in passes:
+            one.finish()
         if any(search.found is None for search in _all(searches)):
             _by_histograms(whole, searches, vectors)
     return [[_number(search.found) for search in wanted] for wanted in searches]
@@ -140,13 +153,11 @@ def sample_spans(n_elements: int) -> Iterator[tuple[int, int]]:
 
 def _bracket(
     whole: Whole, searches: Sequence[Sequence[Search]], vectors: Callable[[Chunk], Parts]
-) -> None:
-    """Set the ends of every search, and make room for what will be between them."""
+) -> int:
+    """Set the ends of every search; how many magnitudes there may be between them."""
     n = whole.n_elements
     if n <= max(SMALL, PIECES * PIECE):
-        for search in _all(searches):
-            search.collected = np.empty(n + SLACK, dtype=np.int32)
-        return
+        return n
     samples: list[NDArray[np.int32]] = [np.empty((PIECES, PIECE), dtype=np.int32) for _ in searches]
     for piece, (start, stop) in enumerate(sample_spans(n)):
         for vector, values, base in vectors(whole.piece(start, stop)):
@@ -154,7 +165,7 @@ def _bracket(
     for sample, wanted in zip(samples, searches, strict=True):
         for search in wanted:
             search.low, search.high = _ends(sample, search.rank / n)
-            search.collected = np.empty(n // 16 + SLACK, dtype=np.int32)
+    return n // 16
 
 
 def _ends(sample: NDArray[np.int32], share: float) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from merging.methods.draws import Draws
 from merging.methods.election import ElectionWeights, Normalize, elect
 from merging.methods.per_model import PerModel, each
 from merging.methods.registry import merge_method
-from merging.methods.sums import divided, total, weighted
+from merging.methods.sums import divided, total_magnitude, weighted
 from merging.methods.task_arithmetic import DivideBySum, Scale
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ def _factors(whole: WholeTensor, *, density: PerModel, rescale: str, **_: Any) -
         return [1.0] * whole.n_models
     factors = []
     for model, d in enumerate(densities):
-        before = total(block.deltas[model].abs() for block in whole.blocks())
-        after = total(
-            block.deltas[model].abs() * block.draws.kept(model, d, block.deltas[model])
+        before = total_magnitude(block.deltas[model] for block in whole.blocks())
+        after = total_magnitude(
+            block.deltas[model] * block.draws.kept(model, d, block.deltas[model])
             for block in whole.blocks()
         )
         factors.append(before / after if after > 0 else 1.0)

@@ -11,7 +11,7 @@ from merging.methods.draws import Draws
 from merging.methods.election import ElectionWeights, Normalize, elect
 from merging.methods.per_model import PerModel, each
 from merging.methods.registry import merge_method
-from merging.methods.sums import divided, total, weighted
+from merging.methods.sums import divided, total_magnitude, weighted
 from merging.methods.task_arithmetic import DivideBySum, Scale
 
 if TYPE_CHECKING:
@@ -103,9 +103,9 @@ def _factors(
     factors = []
     spread = zip(each(density, whole.n_models), each(epsilon, whole.n_models), strict=True)
     for model, (d, e) in enumerate(spread):
-        before = total(block.deltas[model].abs() for block in whole.blocks())
-        after = total(
-            kept.abs()
+        before = total_magnitude(block.deltas[model] for block in whole.blocks())
+        after = total_magnitude(
+            kept
             for block in whole.blocks()
             for kept, _ in [
                 _pruned(model, block.deltas[model], block.draws, block.row_length, d, e)
