@@ -51,7 +51,7 @@ def _headline(comparison: Comparison, row: Row, difference: MacroDifference | No
     error = scores_words.points(row.macro_stderr)
     st.metric(
         as_text(scores_plots.short(row.entry.name)),
-        "–" if row.macro is None else f"{scores_words.points(row.macro)} ± {error}",
+        scores_words.points(row.macro) + ("" if row.macro_stderr is None else f" ± {error}"),
         # A plain hyphen: Streamlit reads the direction from the sign.
         delta=None if difference is None else f"{difference.value * scores_words.POINTS:+.1f}",
         delta_color="normal" if sure else "off",
@@ -174,8 +174,9 @@ def _table(comparison: Comparison, row: Row, differences: list[TaskDifference]) 
         hide_index=True,
         key=f"differences-{row.key}",
         height="content",
-        column_order=["Task", "Domain", "Score", "Baseline", "Δ", "95 % interval", "Verdict",
-                      "p", "p (Holm)", "Fixed", "Regressed", "Items"],
+        column_order=["Task", "Domain", *(["Metric"] if "Metric" in data else []), "Score",
+                      "Baseline", "Δ", "95 % interval", "Verdict", "p", "p (Holm)", "Fixed",
+                      "Regressed", "Items"],
         column_config={
             "Task": c.TextColumn(pinned=True),
             "Score": c.NumberColumn(format=digits, width=60),

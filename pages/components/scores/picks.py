@@ -204,9 +204,9 @@ def warn(comparison: Comparison) -> None:
             f"({as_text(', '.join(differ[:4]))}{' …' if len(differ) > 4 else ''}): each model was "
             "asked in its own chat template."
         )
+    for told in _left_out(rows):
+        st.caption(f":material/filter_alt_off: {as_text(told)}")
     for row in rows:
-        if row.n_left_out:
-            st.caption(f":material/filter_alt_off: {as_text(_left_out(row))}")
         if row.is_outdated:
             st.caption(
                 f":material/history: The weights of {as_text(row.entry.name)} have changed since "
@@ -214,15 +214,20 @@ def warn(comparison: Comparison) -> None:
             )
 
 
-def _left_out(row: Row) -> str:
-    """Of which tasks some items could not be asked or graded."""
-    each = [
-        f"{task}: {words.plural(len(score.left_out), 'item')} "
-        f"({', '.join(map(str, score.left_out[:5]))}{' …' if len(score.left_out) > 5 else ''})"
-        for task, score in row.scores.items()
-        if score.left_out
+def _left_out(rows: Sequence[Row]) -> list[str]:
+    """Of which tasks some items could not be asked or graded, model by model."""
+    groups: dict[str, list[str]] = {}
+    for row in rows:
+        each = [
+            f"{task}: {words.plural(len(score.left_out), 'item')} "
+            f"({', '.join(map(str, score.left_out[:5]))}{' …' if len(score.left_out) > 5 else ''})"
+            for task, score in row.scores.items()
+            if score.left_out
+        ]
+        if each:
+            groups.setdefault("; ".join(each), []).append(row.entry.name)
+    return [
+        f"Left out of the scores of {', '.join(names)}, because they could not be asked or graded: "
+        f"{told}. Only scores on the same items are compared."
+        for told, names in groups.items()
     ]
-    return (
-        f"Left out of the scores of {row.entry.name}, because they could not be asked or graded: "
-        f"{'; '.join(each)}. Only scores on the same items are compared."
-    )

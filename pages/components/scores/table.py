@@ -124,8 +124,9 @@ def shown_columns(board: Board, chosen: Sequence[str], tasks: Sequence[str]) -> 
             if name not in close and name not in unanswered]  # fmt: skip
     return [
         "Model", "Do", "Score", "±", *(c for c in unanswered if c in wanted), "Δ", "Verdict",
-        *(c for c in close if c in wanted), "Marks",
-        *(name for name in rest if name in wanted), *(f"task: {t}" for t in _alone(board, tasks)),
+        *(c for c in close if c in wanted), "Marks", *(f"task: {t}" for t in board.outside),
+        *(name for name in rest if name in wanted),
+        *(f"task: {t}" for t in tasks if t not in board.outside),
     ]  # fmt: skip
 
 
