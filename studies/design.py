@@ -43,7 +43,7 @@ class ModelRef(Strict):
     """
 
     model: Reference
-    revision: str | None = None
+    revision: Reference | None = None
     fingerprint: Fingerprint | None = None
 
 
@@ -308,6 +308,12 @@ def _explain(error: pydantic.ValidationError) -> str:
         "share": "between 0 and 1",
         "limit": "2 or more",
     }
+    if "[key]" in problem["loc"]:
+        given = recipe_errors.shown(problem["input"])
+        rule = (
+            " without commas and plus signs, of 40 characters at most" if part == "experts" else ""
+        )
+        return f"A name in {part} is {given}; it must be text{rule}."
     if part == "stages":
         return (
             f"There is no stage {recipe_errors.shown(problem['input'])}; the stages are "

@@ -19,6 +19,7 @@ from studies.errors import StudyError
 
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
 Value = float | bool | str
+MOST_VALUES = 1000
 # the papers' letter; `scale` is what our methods call it
 ALIASES = {"lambda": "scale", "λ": "scale"}
 # the instruct stage is this method, with grids of its own
@@ -174,6 +175,10 @@ def check_values(
     """
     if not values:
         raise StudyError(f'The {where} has no value for "{option}".')
+    if len(values) > MOST_VALUES:
+        raise StudyError(
+            f'The {where} has {len(values):,} values for "{option}"; {MOST_VALUES:,} are the most.'
+        )
     settled = []
     for value in values:
         _check_single({option: value}, where)
@@ -196,6 +201,8 @@ def _check_single(options: dict[str, Any], where: str) -> None:
 
 
 def _check_twice(where: str, name: str, values: tuple[Any, ...]) -> None:
-    for place, value in enumerate(values):
-        if value in values[:place]:
+    seen = set()
+    for value in values:
+        if value in seen:
             raise StudyError(f"{name} {value} stands twice in the {where}; remove one.")
+        seen.add(value)

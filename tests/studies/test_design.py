@@ -107,6 +107,10 @@ BAD: list[tuple[Change, str]] = [
     (put(experts={"base": "x", "m": "y"}), 'cannot be called "base"'),
     (put(experts={"a": "org/x", "b": "org/x"}), "a and b are the same model (org/x)"),
     (put(experts={"a": "org/x", "b": "org/base"}), "base and b are the same model"),
+    (put(experts={1: "x", "m": "y"}), "A name in experts is 1; it must be text without commas"),
+    (put(experts={"a,b": "x", "m": "y"}), 'A name in experts is "a,b"'),
+    (put(base={"model": "x", "revision": ""}), "base.revision is empty."),
+    (method(grid={"density": [i / 3000 for i in range(300, 3000)]}), "1,000 are the most"),
     (put(instruct="org/math"), "math and instruct are the same model"),
     (
         put(experts={"a": {"model": "org/x", "revision": "1"},
