@@ -14,9 +14,11 @@ its parents lack. What is counted and what it is held against:
   both, but they have been perturbed alike, and get borderline items right that all parents miss.
   Null: on each item the merge is exchangeable with its K controls. Given how many of the K + 1
   have an item right, each is equally likely to be among them; so the difficulty of each item is
-  conditioned on, not estimated. Assumes that the merge was moved no further from its parents than
-  the controls were: one at a scale far beyond theirs answers more wildly. `most_control` is the
-  most that any control has, for those who doubt.
+  conditioned on, not estimated. Assumes luck that falls on items one by one: a merge that was moved
+  further than its controls, or fell into the format of a task, has luck with many items at once.
+* **The best of the others.** So in the task where it stands out a merge must also be above every
+  merge of the study that was not made from all that it was made from, whatever its method: exact
+  one-sided McNemar test against the one with the most pool items right.
 * **Re-drawn masks** (methods with seeds). Null: which pool items a merge has right is the mask's
   luck, so that another mask has others right. Items are compared within strata of equal task and
   difficulty: how many models have it right that were not made from all that the merge was made
@@ -26,8 +28,10 @@ A task's p is the larger of the p by chance and by relatives, where both are the
 refuted. A merge's p is that of its smallest task p among T tasks, 1 - (1 - min)^T (Sidak; items of
 different tasks are independent), and Holm's correction goes over the merges. Under guessing, and
 under noise that treats merge and controls alike, the single p-values are uniform but for being
-discrete; their maximum is larger. In tasks of two choices a merge that merely prefers the other
-answer passes for emergent as soon as it has more than half of the pool right; look at what it lost.
+discrete; their maximum is larger. `found` asks for all of it: p after both corrections, in a task
+where the best of the others is beaten (5 %), and items that come back with other masks, where there
+are other masks. In tasks of two choices a merge that merely prefers the other answer passes for
+emergent as soon as it has more than half of the pool right; look at what it lost.
 """
 
 from __future__ import annotations
@@ -60,7 +64,9 @@ class Emergence:
     def table(self) -> list[dict[str, Any]]:
         """A row for every merge."""
         return [
-            {k: v for k, v in asdict(one).items() if k != "tasks"} | {"found": one.found}
+            {k: v for k, v in asdict(one).items() if k != "tasks"}
+            | {"found": one.found}
+            | _best(one)
             for one in self.merges
         ]
 
@@ -72,6 +78,17 @@ class Emergence:
     def data(self) -> dict[str, Any]:
         """Everything as plain data."""
         return {"merges": self.table(), "tasks": self.task_table(), "n_tasks": self.n_tasks}
+
+
+def _best(one: MergeEmergence) -> dict[str, Any]:
+    """The task where a merge stands out most, in the columns of its row."""
+    task = one.best
+    return {
+        "best_pool": task.pool if task else None,
+        "best_new": task.new if task else None,
+        "best_most_control": task.most_control if task else None,
+        "best_p_best": task.p_best if task else None,
+    }
 
 
 def emergence(results: Results, part: Part = "report") -> Emergence:

@@ -19,6 +19,9 @@ class TaskEmergence:
         p_chance: see above; None where there is no chance level.
         p_relatives: None without controls.
         p: the larger of the two.
+        most_control: the most that any other merge has right of the pool, among those not made
+            from all that this one was made from; None without such.
+        p_best: exact one-sided McNemar test against that merge.
     """
 
     task: str
@@ -28,6 +31,8 @@ class TaskEmergence:
     p_chance: float | None
     p_relatives: float | None
     p: float | None
+    most_control: int | None
+    p_best: float | None
 
 
 @dataclass(frozen=True)
@@ -48,10 +53,10 @@ class MergeEmergence:
         low: lower end of the 95 % interval of tested - expected, from the items.
         high: upper end.
         n_controls: merges of a part of what it was made from.
-        most_control: `new` of the control that has most, in tasks with a null.
         p: see above; None where no task has a null.
         p_holm: after Holm's correction over the merges.
-        best_task: where it stands out most.
+        best_task: where it stands out most: the smallest p among the tasks where it is above every
+            other merge beyond noise, or else among all.
         n_redrawn: merges that differ in the seed only, itself included; 0 without.
         again: mean number of pool items that two of them share.
         again_expected: the same by luck.
@@ -72,7 +77,6 @@ class MergeEmergence:
     low: float | None
     high: float | None
     n_controls: int
-    most_control: int | None
     p: float | None
     p_holm: float | None
     best_task: str | None
@@ -83,8 +87,21 @@ class MergeEmergence:
     tasks: tuple[TaskEmergence, ...]
 
     @property
+    def best(self) -> TaskEmergence | None:
+        """The task where it stands out most."""
+        return next((one for one in self.tasks if one.task == self.best_task), None)
+
+    @property
     def found(self) -> bool:
-        """Emergent beyond luck: p after correction, more than any control, and not mask luck."""
-        sure = self.p_holm is not None and self.p_holm < LEVEL
-        beyond = self.most_control is None or self.tested > self.most_control
-        return sure and beyond and (self.p_redrawn is None or self.p_redrawn < LEVEL)
+        """Emergent beyond luck, see `emergence`: three things in one task.
+
+        p after both corrections, more right than any other merge beyond noise, and no mask luck.
+        """
+        if self.p is None or self.p_holm is None or self.best is None or self.best.p is None:
+            return False
+        if self.p_redrawn is not None and self.p_redrawn >= LEVEL:
+            return False
+        n_tests = sum(one.p is not None for one in self.tasks)
+        over_merges = self.p_holm / self.p if self.p > 0 else 1.0
+        p = over_merges * (1 - (1 - self.best.p) ** n_tests)
+        return p < LEVEL and (self.best.p_best is None or self.best.p_best < LEVEL)

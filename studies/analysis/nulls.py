@@ -55,6 +55,20 @@ def by_relatives(merges: Marks, controls: Marks) -> Floats:
     return tail_of_sum(share, merges.sum(axis=1))
 
 
+def against(merges: Marks, other: Marks) -> Floats:
+    """Exact one-sided McNemar tests of merges `(r, pool)` against one other `(pool,)`: `(r,)`.
+
+    Small where a merge has items right that the other has wrong, and few the other way round.
+    """
+    from scipy.special import bdtrc
+
+    won = (merges * (1 - other)).sum(axis=1).astype(np.float64)
+    lost = ((1 - merges) * other).sum(axis=1)
+    tail = bdtrc(np.maximum(won - 1, 0), won.astype(np.int64) + lost, 0.5)
+    found: Floats = np.where(won > 0, tail, 1.0)
+    return found
+
+
 def tail_of_sum(p: Floats, at_least: Marks) -> Floats:
     """P(S >= k) for sums S of independent 0-1 variables, row by row; exact.
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from studies.analysis import nulls
 from studies.analysis.emergent import MergeEmergence, TaskEmergence
-from studies.analysis.intervals import Z, plain
+from studies.analysis.intervals import LEVEL, Z, plain
 from studies.analysis.sheets import RIGHT_FROM
 from studies.results import BASE, Floats, Part, Results, Scored, Task
 
@@ -71,6 +71,7 @@ class Family:
         self.constituents = [results.row[key] for key in constituents]
         self.controls = [results.row[one.key] for one in controls_of(results, members[0])]
         self.others = [results.row[one.key] for one in others_of(results, members[0], above)]
+        self.rivals = [row for row in self.others if results.models[row].point is not None]
         self.tasks = [one for one in tasks if self._has(one)]
         shape = (len(members), len(self.tasks))
         self.count, self.new = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
@@ -78,7 +79,8 @@ class Family:
         self.expected = np.full(len(self.tasks), np.nan)
         self.variance = np.zeros(shape)
         self.pool, self.n = np.zeros((2, len(self.tasks)), np.int64)
-        self.of_control = np.zeros((len(self.controls), len(self.tasks)), np.int64)
+        self.p_best = np.full(shape, np.nan)
+        self.most: list[int | None] = [None] * len(self.tasks)
         self.marks: list[Marks] = []
         self.strata: list[Marks] = []
         for column, task in enumerate(self.tasks):
@@ -104,11 +106,15 @@ class Family:
         inside, controls = mine[:, pool], right[self.controls][:, pool]
         self.pool[column] = size = int(pool.sum())
         self.new[:, column] = inside.sum(axis=1)
-        self.of_control[:, column] = controls.sum(axis=1)
         self.marks.append(inside)
         self.strata.append(bands(right[self.others][:, pool].sum(axis=0), len(self.others)))
         if not size:
             return
+        if self.rivals:
+            rivals = right[self.rivals][:, pool]
+            best = int(rivals.sum(axis=1).argmax())
+            self.most[column] = int(rivals[best].sum())
+            self.p_best[:, column] = nulls.against(inside, rivals[best])
         self.p_chance[:, column] = nulls.by_chance(self.new[:, column], size, task.chance)
         self.p_relatives[:, column] = nulls.by_relatives(inside, controls)
         luck = [np.full(size, task.chance)] if task.chance else []
@@ -127,9 +133,8 @@ class Family:
         p = nulls.sidak(p_task)
         tested = np.isfinite(self.expected)
         redrawn = self._redrawn()
-        most = self.of_control[:, tested].sum(axis=1).max(initial=0) if self.controls else None
         return [
-            self._merge(i, p_task[i], float(p[i]), tested, most, redrawn.get(one.key))
+            self._merge(i, p_task[i], float(p[i]), tested, redrawn.get(one.key))
             for i, one in enumerate(self.members)
         ]
 
@@ -139,7 +144,6 @@ class Family:
         p_task: Floats,
         p: float,
         tested: NDArray[np.bool_],
-        most: int | None,
         redrawn: tuple[int, float, float, float] | None,
     ) -> MergeEmergence:
         one = self.members[i]
@@ -164,10 +168,9 @@ class Family:
             low=None if by_luck is None else mine - by_luck - half,
             high=None if by_luck is None else mine - by_luck + half,
             n_controls=len(self.controls),
-            most_control=None if most is None else int(most),
             p=plain(p),
             p_holm=None,
-            best_task=self.tasks[int(np.nanargmin(p_task))].name if stands_out else None,
+            best_task=self._best_task(i, p_task) if stands_out else None,
             n_redrawn=n_redrawn,
             again=plain(again),
             again_expected=plain(again_expected),
@@ -181,10 +184,16 @@ class Family:
                     plain(self.p_chance[i, j]),
                     plain(self.p_relatives[i, j]),
                     plain(p_task[j]),
+                    self.most[j],
+                    plain(self.p_best[i, j]),
                 )
                 for j, task in enumerate(self.tasks)
             ),
         )
+
+    def _best_task(self, i: int, p_task: Floats) -> str:
+        alone = np.where(self.p_best[i] < LEVEL, p_task, np.nan)
+        return self.tasks[int(np.nanargmin(alone if np.isfinite(alone).any() else p_task))].name
 
     def _redrawn(self) -> Mapping[str, tuple[int, float, float, float]]:
         """Key -> merges that differ in the seed only, items two share, expected, p."""

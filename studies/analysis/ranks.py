@@ -75,13 +75,18 @@ def spearman(x: ArrayLike, y: ArrayLike, *, by_t: bool = False, seed: int = 0) -
 
 
 def interval(rho: float, n: int) -> tuple[float | None, float | None]:
-    """95 % interval of Spearman's rho: Fisher's z with variance (1 + rho^2 / 2) / (n - 3)."""
+    """95 % interval of Spearman's rho: Fisher's z with variance (1 + rho^2 / 2) / (n - 3).
+
+    None for fewer than five points.
+    """
     if n < 5:
         return None, None
-    if abs(rho) >= 1:
-        return rho, rho
-    half = Z * sqrt((1 + rho * rho / 2) / (n - 3))
-    return tanh(atanh(rho) - half), tanh(atanh(rho) + half)
+    # in perfect order, one swap of neighbours less: 1 has no Fisher z
+    most = 1 - 6 / (n * (n * n - 1))
+    inner = max(-most, min(most, rho))
+    half = Z * sqrt((1 + inner * inner / 2) / (n - 3))
+    low, high = tanh(atanh(inner) - half), tanh(atanh(inner) + half)
+    return min(low, rho), max(high, rho)
 
 
 def ranks(values: Floats) -> Floats:

@@ -160,4 +160,6 @@ def decide(effects: Sequence[Effect], how: Literal["any", "most"]) -> tuple[Verd
         return "supported", max(sure, key=lambda one: one.value)
     if len(against) > (needed if how == "most" else len(effects) - 0.5):
         return "not supported", max(against, key=lambda one: one.value)
-    return "cannot tell", min(effects, key=lambda one: (one.p_holm, -one.value))
+    # the one that keeps the question open
+    rest = [one for one in effects if one not in sure and one not in against] or list(effects)
+    return "cannot tell", max(rest, key=lambda one: one.value)

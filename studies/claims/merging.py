@@ -152,7 +152,7 @@ def emergence_claim(results: Results) -> Finding:
     }
     if not chosen:
         return EMERGENCE.unknown(_no_stage(results, "2", "pairs or triples"))
-    found = {one.key: one for one in emergence(results).merges if one.key in chosen}
+    found = {one.key: one for one in emergence(results).shown(list(chosen)).merges}
     tested = [one for one in found.values() if one.p is not None and one.n]
     if not tested:
         return EMERGENCE.unknown(
@@ -162,7 +162,7 @@ def emergence_claim(results: Results) -> Finding:
     effects = corrected([_beyond_luck(one, chosen[one.key]) for one in tested])
     # a small p in one task is emergence, even where the sum over tasks is below what luck gives
     low = [one for one in effects if one.p_holm < LEVEL]
-    beyond = [one.key for one in low if _is_real(found[one.key or ""])]
+    beyond = [one.key for one in low if found[one.key or ""].found]
     if beyond:
         some = [one for one in effects if one.key in beyond]
         decisive = min(some, key=lambda one: (one.p_holm, -one.value))
@@ -175,12 +175,6 @@ def emergence_claim(results: Results) -> Finding:
     sentence += (f" Of {words.count(len(effects), 'chosen merge')}, {len(beyond)} "
                  f"{'has' if len(beyond) == 1 else 'have'} more than luck gives.")  # fmt: skip
     return EMERGENCE.found(verdict, sentence, decisive, effects)
-
-
-def _is_real(one: MergeEmergence) -> bool:
-    """More than any control has, and not the luck of a mask."""
-    beyond = one.most_control is None or one.tested > one.most_control
-    return beyond and (one.p_redrawn is None or one.p_redrawn < LEVEL)
 
 
 def _beyond_luck(one: MergeEmergence, pick: Pick) -> Effect:
@@ -196,10 +190,10 @@ def _emerged(one: MergeEmergence, decisive: Effect) -> str:
         f"{one.tested:,} right, where luck gives {one.expected or 0.0:.1f} "
         f"({words.p_value(decisive.p_holm)}"
     )
-    if decisive.p_holm < LEVEL and one.best_task:
-        text += f", most clearly in {one.best_task}"
-    if one.most_control is not None:
-        text += f"; merges of a part of its parents have {one.most_control} at most"
+    if one.best is not None:
+        text += f"; most clearly in {one.best.task}, with {one.best.new} of {one.best.pool}"
+        if one.best.most_control is not None:
+            text += f", where a merge without all of its parents has {one.best.most_control}"
     if one.p_redrawn is not None:
         text += f"; the same items come back with other masks: {words.p_value(one.p_redrawn)}"
     return text + ")."

@@ -8,7 +8,7 @@ from dataclasses import replace
 from studies.analysis.independence import ALIKE, INDEPENDENT, Cosine, Independence, independence
 from studies.analysis.intervals import LEVEL, holm
 from studies.analysis.ranks import Spearman
-from studies.analysis.similarity import SimilarityGains, similarity
+from studies.analysis.similarity import SimilarityGains, Which, similarity
 from studies.claims import words
 from studies.claims.finding import FINANCE, INSTRUCT, Claim, Effect, Finding, Verdict
 from studies.results import Results
@@ -20,7 +20,8 @@ SIMILARITY = Claim(
     "them it does not",
     FINANCE,
     "Spearman's rho of similarity and Macro-Gain (of the measure with the smaller p)",
-    "exact or drawn permutations of pairs, two-sided, Holm over L2 and the cosine of raw weights",
+    "exact or drawn permutations of the pairs of experts, two-sided, Holm over L2 and the cosine "
+    "of raw weights",
     "pairs",
 )
 INDEPENDENCE = Claim(
@@ -39,15 +40,20 @@ CLOSER = {"l2": -1, "weight_cosine": 1}
 
 
 def similarity_claim(results: Results) -> Finding:
-    """Does similarity predict Macro-Gain, and not Macro-OG?"""
+    """Does similarity predict Macro-Gain, and not Macro-OG?
+
+    Of pairs of experts only: a base and its expert are closer than two experts, and what their
+    merge is held against is another kind of pair, so together they correlate for that alone.
+    """
     found = similarity(results)
     if not found.tests:
         return SIMILARITY.unknown("The parents' weights were not compared, or no pair is scored.")
-    told = _told(found)
+    told = _told(found, "experts")
     known = [(key, gain, gap) for key, (gain, gap) in told.items() if gain.rho is not None]
     if not known:
         n = max((gain.n for gain, _ in told.values()), default=0)
-        return SIMILARITY.unknown(f"{words.count(n, 'pair')} cannot be ranked against anything.")
+        text = f"{words.count(n, 'pair')} of experts cannot be ranked against anything."
+        return SIMILARITY.unknown(f"{text}{_with_base(found)}")
     p = holm([gain.p or 0.0 for _, gain, _ in known])
     effects = [
         Effect(MEASURES[key], gain.rho or 0.0, _or_nan(gain.low), _or_nan(gain.high),
@@ -56,18 +62,29 @@ def similarity_claim(results: Results) -> Finding:
     ]  # fmt: skip
     place = min(range(len(known)), key=lambda i: (effects[i].p_holm, -abs(effects[i].value)))
     key, gain, gap = known[place]
-    sentence = _ranked(key, gain, gap, effects[place])
+    sentence = _ranked(key, gain, gap, effects[place].p_holm)
     if gain.least >= LEVEL:
         sentence += (f" So few pairs cannot show a correlation: perfect order gives "
                      f"p = {gain.least:.2g}.")  # fmt: skip
     verdict = _of_ranks(CLOSER[key], gain, gap, effects[place].p_holm)
-    return SIMILARITY.found(verdict, sentence, effects[place], effects)
+    return SIMILARITY.found(verdict, sentence + _with_base(found), effects[place], effects)
 
 
-def _told(found: SimilarityGains) -> dict[str, tuple[Spearman, Spearman]]:
+def _with_base(found: SimilarityGains) -> str:
+    """What all pairs say, those of base and expert among them."""
+    told, apart = _told(found, "all").get("l2"), _told(found, "experts").get("l2")
+    if told is None or told[0].rho is None or (apart and told[0].n == apart[0].n):
+        return ""
+    text = _ranked("l2", *told, told[0].p)
+    return (
+        f" With the pairs of base and expert, which are closer anyway: {text[0].lower()}{text[1:]}"
+    )
+
+
+def _told(found: SimilarityGains, pairs: Which) -> dict[str, tuple[Spearman, Spearman]]:
     tests = {}
     for key in CLOSER:
-        gain, gap = found.test(key, "macro_gain"), found.test(key, "macro_og")
+        gain, gap = found.test(key, "macro_gain", pairs), found.test(key, "macro_og", pairs)
         if gain is not None and gap is not None:
             tests[key] = (gain.result, gap.result)
     return tests
@@ -75,6 +92,8 @@ def _told(found: SimilarityGains) -> dict[str, tuple[Spearman, Spearman]]:
 
 def _of_ranks(sign: int, gain: Spearman, gap: Spearman, p: float) -> Verdict:
     """The claim has two halves; the second is an absence, which a wide interval cannot show."""
+    if gap.p is not None and gap.rho is not None and gap.p < LEVEL and sign * gap.rho > 0:
+        return "not supported"  # the better of the two is predicted as well
     if gain.rho is None or gain.low is None or gain.high is None or gain.least >= LEVEL:
         return "cannot tell"
     predicts = sign * gain.rho > 0 and p < LEVEL
@@ -84,16 +103,14 @@ def _of_ranks(sign: int, gain: Spearman, gap: Spearman, p: float) -> Verdict:
         return "not supported"
     if gap.rho is None or gap.p is None or gap.low is None or gap.high is None:
         return "cannot tell"
-    if predicts and gap.p < LEVEL and sign * gap.rho > 0:
-        return "not supported"
     return "supported" if predicts and not gap.low <= gain.rho <= gap.high else "cannot tell"
 
 
-def _ranked(key: str, gain: Spearman, gap: Spearman, effect: Effect) -> str:
+def _ranked(key: str, gain: Spearman, gap: Spearman, p: float | None) -> str:
     name = {"l2": "L2 distance", "weight_cosine": "the cosine of the raw weights"}[key]
     text = (
         f"Over {words.count(gain.n, 'pair')} {name} and Macro-Gain have rho = {gain.rho:+.2f} "
-        f"({_span(gain)}{words.p_value(effect.p_holm)})"
+        f"({_span(gain)}{words.p_value(p)})"
     )
     if gap.rho is not None:
         text += f", and with Macro-OG rho = {gap.rho:+.2f} ({_span(gap)}{words.p_value(gap.p)})"

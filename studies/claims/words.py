@@ -9,8 +9,7 @@ from studies.claims.finding import Effect
 
 def points(value: float, *, signed: bool = True) -> str:
     """`+1.2 points` of a score between 0 and 1."""
-    text = f"{100 * value:+.1f}" if signed else f"{100 * abs(value):.1f}"
-    return f"{text.replace('-', '−')} points"
+    return f"{_hundredths(value) if signed else f'{100 * abs(value):.1f}'} points"
 
 
 def span(low: float, high: float) -> str:
@@ -20,12 +19,12 @@ def span(low: float, high: float) -> str:
 
 def percent(share: float) -> str:
     """`71 %`."""
-    return f"{100 * share:.0f} %".replace("-", "−")
+    return f"{_whole(share)} %"
 
 
 def percents(low: float, high: float) -> str:
     """`95 % interval 52 to 93 %`."""
-    return f"95 % interval {100 * low:.0f} to {100 * high:.0f} %".replace("-", "−")
+    return f"95 % interval {_whole(low)} to {_whole(high)} %"
 
 
 def p_value(p: float | None) -> str:
@@ -46,4 +45,9 @@ def count(n: int, one: str, many: str | None = None) -> str:
 
 
 def _hundredths(value: float) -> str:
-    return f"{100 * value:+.1f}".replace("-", "−")
+    # adding 0.0 makes a rounded -0.0 a plain zero
+    return f"{round(100 * value, 1) + 0.0:+.1f}".replace("-", "−")
+
+
+def _whole(share: float) -> str:
+    return f"{round(100 * share) + 0:,}".replace("-", "−")

@@ -39,8 +39,9 @@ def test_counts_by_hand() -> None:
     assert pair.count == 3  # items 0, 1, 3: no constituent has them
     assert pair.pool == 3  # items 0, 3, 4: the base has 1
     assert pair.new == pair.tested == 2
-    assert pair.n_controls == 2 and pair.most_control == 1
+    assert pair.n_controls == 2
     (task,) = pair.tasks
+    assert task.most_control == 1 and task.p_best == pytest.approx(0.5)  # 0 won, none lost
     assert task.p_chance == pytest.approx(1 - 0.75**3 - 3 * 0.25 * 0.75**2)
     # item 0: T = 1 of 3; item 3: T = 2 of 3; item 4: nobody
     assert task.p_relatives == pytest.approx(1 / 3 * 2 / 3)
@@ -193,6 +194,29 @@ def test_a_skill_of_one_parent_is_not_emergent() -> None:
     assert {one.new for one in found.merges} == {0}
     assert {one.count for one in found.merges} == {0}
     assert {one.p for one in found.merges} == {1.0}
+
+
+def test_luck_with_many_items_at_once_is_not_emergent() -> None:
+    """A merge that falls into the format of a task has many items at once, and is not alone."""
+    rng = np.random.default_rng(0)
+
+    def items(key: str, point: Point | None, task: Task) -> Any:
+        names = set() if point is None else set(point.constituents)
+        lucky = names in ({"a", "b"}, {"c"})
+        return rng.random(task.n) < (0.3 if lucky else 0.0)
+
+    design = made.design(("a", "b", "c"), stages=["1", "2"])
+    found = emergence(made.results(design, [made.task("t", 200, chance=0.0)], items))
+    pair = [one for one in found.merges if one.label.startswith("a + b")]
+    for one in pair:
+        assert one.p_holm is not None and one.p_holm < 0.001  # against base + a and base + b
+        assert one.best is not None and one.best.most_control is not None
+        assert one.best.most_control > 40 and not one.found  # but base + c has as many
+
+
+def test_one_sided_mcnemar_is_the_binomial_test() -> None:
+    found = nulls.against(np.array([[1, 1, 1, 1, 0], [0, 0, 0, 0, 0]]), np.array([0, 0, 0, 1, 1]))
+    assert found == pytest.approx([binomtest(3, 4, alternative="greater").pvalue, 1.0])
 
 
 def test_correction_goes_over_what_is_shown() -> None:

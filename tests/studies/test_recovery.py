@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from studies.analysis.intervals import fieller
 from studies.analysis.pareto import non_dominated, pareto
 from studies.analysis.recovery import GENERAL, recovering, recovery
 from studies.points import Point
@@ -46,6 +47,22 @@ def test_recovery_by_hand() -> None:
     assert [one.share for one in halves] == pytest.approx([0.5, 0.1, 0.0])
     assert [one.back for one in halves] == pytest.approx([0.2, 0.04, 0.0])
     assert [one.kept for one in halves] == pytest.approx([0.5, 0.9, 1.0])
+
+
+def test_the_interval_of_a_share_is_fieller_s_of_its_items() -> None:
+    """Merge - expert and base - expert share the expert, so they go up and down together."""
+    results = small()
+    base, expert = (results.parents[name].items["g"] for name in ("base", "a"))
+    merge = next(one for one in results.points if one.point and "a" in one.point.constituents)
+    above, below = merge.items["g"] - expert, base - expert
+    size = 102
+    c = np.array([[x @ y + 2 * (x is y) for y in (above, below)] for x in (above, below)]) / size
+    c = (c - np.outer(*[[x.sum() / size for x in (above, below)]] * 2)) / size
+    expected = fieller(above.mean(), below.mean(), c[0, 0], c[1, 1], c[0, 1])
+    found = next(one for one in recovery(results).recovered if one.key == merge.key)
+    assert expected is not None
+    assert (found.share_low, found.share_high) == pytest.approx((expected.low, expected.high))
+    assert found.share_high is not None and found.share_high < 0.75
 
 
 def test_a_merge_stands_for_recovery_only_if_it_keeps_its_skill() -> None:
