@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from db.queries import models as model_rows
 from db.queries import studies as study_rows
+from evaluation.configs import config_hash, task_configs
 from jobs import devices
 from jobs.models import adapters, describe, registry
 from jobs.scores import detectable, scored
@@ -137,7 +138,7 @@ def facts_of(
         file_bytes=file_bytes,
         # on a CPU everything is scored in float32
         model_bytes=file_bytes if on_gpu or n_parameters is None else 4 * n_parameters,
-        scored=_scored(design, here),
+        scored=_scored(design, suite, here),
         task_seconds=measured.task_seconds(suite.name, asked.items, n_parameters),
         seconds_an_item=near[0] if near else None,
         measured_parameters=near[1] if near else None,
@@ -173,20 +174,21 @@ def _look(design: Design, here: Here) -> tuple[Sequence[Check], Needs]:
     return found.checks, found.needs
 
 
-def _scored(design: Design, here: Here) -> frozenset[str]:
-    """The models of which it is certain that nothing is left to score."""
-    found = set()
+def _scored(design: Design, suite: Suite, here: Here) -> frozenset[str]:
+    """The models of which it is certain, without loading torch, that nothing is left to score."""
+    if devices.devices() != ["cpu"]:
+        return frozenset()  # in which type a GPU scores is known when it does
+    configs = task_configs(suite, design.limit, scored.CPU_DTYPE)
+    wanted = [(task, config_hash(configs[task])) for task in design.tasks or suite.tasks]
     by_source = {source: name for name, source in model_rows.names().items()}
+    found = set()
     for name, one in design.models.items():
         folder = str(here.folders.get(one.model, ""))
         row = model_rows.model(by_source.get(folder, one.model))
-        if row is None:
+        if row is None or not Path(folder).is_dir():
             continue
-        device = "cpu" if devices.devices() == ["cpu"] else "auto"
-        if scored.is_complete(
-            row.id, row.fingerprint, folder, design.suite, limit=design.limit, device=device,
-            tasks=design.tasks,
-        ):  # fmt: skip
+        there = set(scored.of_model(row.id, suite.name))
+        if all((row.fingerprint, *each) in there for each in wanted):
             found.add(name)
     return frozenset(found)
 

@@ -13,7 +13,11 @@ from safetensors.torch import load_file, save_file
 
 import cli
 from db.engine import transaction
+from db.queries import models as model_rows
 from db.tables import Evaluation
+from evaluation.configs import config_hash, task_configs
+from evaluation.suites import load_suite
+from jobs import devices
 from jobs.models import registry
 from jobs.studies import measured, planning
 from merging.errors import ModelError
@@ -192,3 +196,26 @@ def test_bad_studies_in_a_terminal(
     assert cli.main(["study", str(file)]) == 2
     err = capsys.readouterr().err.strip()
     assert said in err and len(err.splitlines()) == 1
+
+
+def test_parents_are_scored_only_under_this_very_configuration(home: Path) -> None:
+    registry.ensure_sandbox()
+    one = design(tasks=["sandbox_math_words"])
+    config = task_configs(load_suite("sandbox"), None, "float32")["sandbox_math_words"]
+    for model, marks in (
+        ("sandbox/base", (None, None)),
+        ("sandbox/math", ("0" * 64, None)),  # its weights were others then
+        ("sandbox/finance", (None, "another configuration")),
+    ):
+        row = model_rows.model(model)
+        assert row is not None and row.fingerprint is not None
+        with transaction() as opened:
+            opened.add(Evaluation(
+                model_id=row.id, model_fingerprint=marks[0] or row.fingerprint, suite="sandbox",
+                task="sandbox_math_words", domain="d", task_version="1", metric="acc", value=0.5,
+                stderr=0.1, n=100, config=config, config_hash=marks[1] or config_hash(config),
+                prompts_hash="p", seconds=1.0,
+            ))  # fmt: skip
+    made = planning.plan(one)
+    assert made.parents == 3 and made.parents_scored == (1 if devices.devices() == ["cpu"] else 0)
+    assert planning.plan(design()).parents_scored == 0  # of all tasks none has every score
