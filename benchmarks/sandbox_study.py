@@ -26,7 +26,10 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from merging.recipes.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -145,7 +148,7 @@ def run_commands(n: int, mergekit_python: str, lm_eval: str, batch_size: str) ->
         for place, point in enumerate(chosen):
             recipe, merged = folder / f"{place}.yaml", folder / f"merged-{place}"
             names = {f"sandbox/{one.name}": str(one) for one in (ROOT / "sandbox").iterdir()}
-            recipe.write_text(point.recipe(design).to_mergekit(names), encoding="utf-8")
+            recipe.write_text(in_its_form(point.recipe(design)).to_mergekit(names), "utf-8")
             merging = timed([merge, str(recipe), str(merged)])
             scoring = [
                 timed(command)
@@ -158,6 +161,16 @@ def run_commands(n: int, mergekit_python: str, lm_eval: str, batch_size: str) ->
     mean_wall, mean_cpu = sum(walls) / n, sum(cpus) / n
     print(f"a point {mean_wall:.1f} s, {mean_cpu:.1f} CPU-s; {total} points one after the other "
           f"{total * mean_wall:.0f} s, {total * mean_cpu:.0f} CPU-s")  # fmt: skip
+
+
+def in_its_form(recipe: Recipe) -> Recipe:
+    """The recipe with the options that mergekit has in place of the papers': it takes as long."""
+    own: dict[str, dict[str, Any]] = {
+        "ties": {"election_weights": True},
+        "dare_ties": {"election_weights": True, "normalize": False, "rescale": "l1"},
+    }
+    options = {**recipe.options, **own.get(recipe.method, {})}
+    return type(recipe)(**{**recipe.model_dump(), "options": options})
 
 
 def plain_tasks(folder: Path) -> dict[bool, list[str]]:
