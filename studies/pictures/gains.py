@@ -155,7 +155,7 @@ def _heat(
     result: go.Figure, values: Any, x: Sequence[float], y: Sequence[float], theme_: Theme,
     px: float, title: str,
 ) -> None:  # fmt: skip
-    """The cells and their numbers. Rows and columns that only make room have no numbers and no colour."""
+    """The cells and their numbers; what only makes room has neither number nor colour."""
     known = np.abs(values[np.isfinite(values)])
     bound = max(0.02, float(np.quantile(known, 0.98)) if known.size else 0.0)
     # cells of one size on axes with gaps: edges around each, and nothing between
@@ -176,8 +176,8 @@ def _heat(
         "" if v != v else f"{v * theme.POINTS + 0.0:.0f}".replace("-", "−") for v in values.flat
     ]
     result.add_scatter(
-        x=np.tile(x, len(y)), y=np.repeat(np.asarray(y) + 0.12, len(x)), mode="text", hoverinfo="skip",
-        text=["0" if one == "−0" else one for one in text],
+        x=np.tile(x, len(y)), y=np.repeat(np.asarray(y) + 0.12, len(x)), mode="text",
+        hoverinfo="skip", text=["0" if one == "−0" else one for one in text],
         textfont={"size": 10, "color": theme.INK[theme_]}, showlegend=False, cliponaxis=False,
     )  # fmt: skip
 

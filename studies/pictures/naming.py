@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from os.path import commonprefix
 
-from merging.errors import MergeError
+from merging.errors import MergingError
 from merging.methods import get_method
 from studies.results import Scored, Task
 
@@ -21,7 +21,7 @@ def method(name: str) -> str:
     """A method's title; its name where it has gone since."""
     try:
         return get_method(name).title
-    except MergeError:
+    except MergingError:
         return name
 
 

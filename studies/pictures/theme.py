@@ -6,7 +6,7 @@ lines differ between light and dark; `darkened` swaps them in a finished figure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import plotly.graph_objects as go
