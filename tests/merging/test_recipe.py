@@ -149,7 +149,7 @@ def test_bad_input_gets_one_sentence(old: str, new: str, parts: list[str]) -> No
         ("a: " + "[" * 100_000, "nested"),
         ("x: " + "y" * 300_000, "256 KB"),
         ("\x00", "not valid YAML"),
-        ("a: 1\n---\nb: 2", "several recipes"),
+        ("a: 1\n---\nb: 2", "several documents; give each recipe by itself"),
     ],
 )
 def test_not_a_recipe_at_all(text: str | bytes, part: str) -> None:
