@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from evaluation.scoring.attention import Kernel, compiled
 
 _TOGETHER = 32  # rows that attend together, as far as the longest of them has come
-_MANY = 2_000_000_000  # numbers of keys looked at, for which compiled attention is worth loading
+_MANY = 2_000_000_000  # numbers of keys looked at, for which compiled attention is worth its time
 
 
 class SlotCache:
@@ -40,9 +41,8 @@ class SlotCache:
         device: torch.device,
     ) -> None:
         shape = (rows, heads, capacity, size)
-        # Zeros, for masked positions are multiplied by zero, and zero times NaN is NaN.
-        self.keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
-        self.values = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
+        self.keys = [_zeros(shape, dtype, device) for _ in range(layers)]
+        self.values = [_zeros(shape, dtype, device) for _ in range(layers)]
         self.device = device
         self.lengths = [0] * rows
         self._rows = torch.arange(rows, device=device)
@@ -59,7 +59,8 @@ class SlotCache:
             heads: of queries.
         """
         _, kv_heads, _, size = self.keys[0].shape
-        much = seen * len(self.keys) * heads * size >= _MANY
+        # Loading numba takes some 90 MB: only where this process has loaded it already.
+        much = seen * len(self.keys) * heads * size >= _MANY and "numba" in sys.modules
         if much and self.device.type == "cpu" and self.keys[0].dtype == torch.float32:
             self._kernel = compiled(size, heads // kv_heads)
 
@@ -157,3 +158,14 @@ class SlotCache:
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(lambda start, end: kernel(*given, start, end), ends, ends[1:]))
         return out
+
+
+def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """Zeros, for masked positions are multiplied by zero, and zero times NaN is NaN.
+
+    On a CPU from numpy, which leaves the zeros to the system: memory is taken when written to.
+    """
+    if device.type != "cpu":
+        return torch.zeros(shape, dtype=dtype, device=device)
+    data = np.zeros(int(np.prod(shape)) * dtype.itemsize, dtype=np.uint8)
+    return torch.from_numpy(data).view(dtype).view(shape)
