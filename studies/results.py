@@ -298,7 +298,10 @@ class Results:
         """`(models,)`: the mean of the items, or the metric's value where it is no mean."""
         if not task.by_item:
             return np.array([one.values.get(task.name, np.nan) for one in self.models])
-        return mean_rows(self._stacked[task.name][:, task.mask(part)])
+        # with a split, a task whose items are all reported has none to choose on
+        chosen = part == "search" and self.has_split
+        mask = ~task.held_out if chosen else task.mask(part)
+        return mean_rows(self._stacked[task.name][:, mask])
 
 
 def mean_rows(values: NDArray[np.float32]) -> Floats:

@@ -152,7 +152,7 @@ def emergence_claim(results: Results) -> Finding:
     }
     if not chosen:
         return EMERGENCE.unknown(_no_stage(results, "2", "pairs or triples"))
-    found = {one.key: one for one in emergence(results).shown(list(chosen)).merges}
+    found = {one.key: one for one in emergence(results, only=chosen).merges}
     tested = [one for one in found.values() if one.p is not None and one.n]
     if not tested:
         return EMERGENCE.unknown(

@@ -227,6 +227,12 @@ def test_correction_goes_over_what_is_shown() -> None:
     assert one.p_holm is not None and one.p is not None and one.p_holm > one.p
 
 
+def test_some_of_the_merges_are_as_they_are_among_all() -> None:
+    results = noise(3, 0.25, "guess", planted=0.6)
+    keys = [one.key for one in results.points[::7]]
+    assert emergence(results, only=keys) == emergence(results).shown(keys)
+
+
 def test_without_a_null_nothing_is_said() -> None:
     """Freely written answers of a stage-1 merge: no chance level and no controls."""
     rng = np.random.default_rng(0)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from math import factorial
 
 import numpy as np
 import pytest
 
+from studies.analysis.ranks import Spearman, interval
 from studies.claims.finding import MATTERS, Effect, corrected, decide
+from studies.claims.vectors import _of_ranks
 from studies.findings import CLAIMS, Findings, findings
 from studies.results import Results
 from tests.studies import made
@@ -139,6 +142,30 @@ def test_a_parent_that_is_not_scored_stops_nothing(usual: Results, missing: str)
 def test_nothing_scored_at_all() -> None:
     results = made.results(made.design(), [made.task("t", 4)], lambda *_: None, some=[])
     assert {one.verdict for one in findings(results).findings} == {"cannot tell"}
+
+
+@pytest.mark.parametrize(
+    ("gain", "gap", "verdict"),
+    [
+        ((0.9, 0.001, 15), (0.0, 0.9, 15), "supported"),
+        ((0.9, 0.001, 15), (0.7, 0.01, 15), "not supported"),  # OG is predicted as well
+        ((0.6, 0.02, 15), (0.3, 0.3, 15), "cannot tell"),  # OG may be as related as Gain
+        ((-0.2, 0.5, 15), (0.0, 0.9, 15), "not supported"),  # no room for a rho of 0.5
+        ((-0.6, 0.2, 6), (0.0, 0.9, 6), "cannot tell"),  # too few pairs to refute
+        ((-0.9, 0.001, 15), (0.0, 0.9, 15), "not supported"),  # the other way round
+        ((1.0, 0.33, 3), (0.5, 1.0, 3), "cannot tell"),
+        ((0.9, 0.001, 15), (-0.7, 0.01, 15), "supported"),  # closer pairs have less OG
+    ],
+)
+def test_the_rule_of_similarity(
+    gain: tuple[float, float, int], gap: tuple[float, float, int], verdict: str
+) -> None:
+    def made_of(rho: float, p: float, n: int) -> Spearman:
+        return Spearman(rho, p, n, "exact", 2 / factorial(n), *interval(rho, n))
+
+    assert _of_ranks(1, made_of(*gain), made_of(*gap), gain[1]) == verdict
+    mirrored = (made_of(-gain[0], *gain[1:]), made_of(-gap[0], *gap[1:]))
+    assert _of_ranks(-1, *mirrored, gain[1]) == verdict  # a distance: closer is less
 
 
 def effect(value: float, half: float, p: float) -> Effect:

@@ -73,6 +73,15 @@ def test_without_a_split_both_parts_are_all_items() -> None:
     assert results.score("base", "t", "search") == results.score("base", "t") == 0.25
 
 
+def test_what_is_reported_is_never_chosen_on() -> None:
+    """A task with one item, which is held out, while others are split."""
+    tasks = [made.task("t", 4, held_out=[True, True, False, False]), made.task("u", 1)]
+    results = made.results(made.design(), tasks, lambda k, p, t: np.ones(t.n))
+    assert results.score("base", "u", "search") is None
+    assert results.score("base", "u") == 1.0
+    assert results.macro("base", "search") == 1.0  # over the task that has items to choose on
+
+
 def test_a_task_that_a_parent_lacks_is_not_shared() -> None:
     def items(key: str, point: Point | None, task: Task) -> Any:
         return None if (key, task.name) == ("a", "u") else [1, 0]

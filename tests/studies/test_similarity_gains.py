@@ -73,6 +73,13 @@ def test_interval_covers() -> None:
     assert 0.91 <= np.mean(held) <= 0.99
 
 
+def test_perfect_order_is_not_certainty() -> None:
+    found = spearman(range(6), range(6))
+    assert (found.rho, found.high) == pytest.approx((1.0, 1.0)) and found.p == pytest.approx(2 / 720)
+    assert found.low is not None and 0.3 < found.low < 0.9
+    assert spearman(range(4), range(4)).low is None
+
+
 def test_nan_is_left_out_and_two_points_have_no_rank_correlation() -> None:
     assert spearman([1, 2, np.nan, 3], [1, 2, 5, 3]).n == 3
     assert spearman([1, 2], [1, 2]).rho is None
