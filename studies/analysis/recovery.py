@@ -190,9 +190,12 @@ def recovering(results: Results, expert: str) -> Pick | None:
 
 
 def _domains(results: Results) -> list[tuple[str, Mask]]:
-    """The general tasks together, then each domain; chat is not what an expert forgets."""
+    """The general tasks together, then each other domain; chat is not what an expert forgets."""
+    general = results.general
     named = [(one, results.tasks_of([one])) for one in results.domains if one not in CHAT_DOMAINS]
-    return [one for one in [(GENERAL, results.general), *named] if one[1].any()]
+    # a domain that is all of the general tasks would be told, and corrected for, twice
+    others = [one for one in named if not np.array_equal(one[1], general)]
+    return [one for one in [(GENERAL, general), *others] if one[1].any()]
 
 
 def _is_stage_one(one: Scored, expert: str) -> bool:

@@ -41,6 +41,7 @@ def test_recovery_by_hand() -> None:
     assert lost is not None and lost.lost == pytest.approx(0.4) and not lost.own
     assert (lost.base, lost.score) == (pytest.approx(0.9), pytest.approx(0.5))
     assert lost.low is not None and lost.low > 0.25 and lost.p_holm is not None
+    assert found.of("a", "general") is None  # the same tasks are not told twice
     own = found.of("a", "a")
     assert own is not None and own.own and own.lost == pytest.approx(-0.6)
     halves = [one for one in found.recovered if one.expert == "a" and one.domain == GENERAL]
