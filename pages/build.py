@@ -9,6 +9,7 @@ from db.queries import models as model_rows
 from jobs.models import names, registry
 from jobs.running import api
 from jobs.scores.parts import Part
+from jobs.studies import submit
 from merging.errors import HubError, RecipeError
 from merging.recipes.recipe import Recipe
 from pages.components import add_model, gallery, links, presses, problems
@@ -39,12 +40,12 @@ def main() -> None:
 
 
 def _load_from_address() -> None:
-    """`?from=<model number>` clones a merge's recipe, `?recipe=<key>` opens an example; once."""
-    wanted = (st.query_params.get("from"), st.query_params.get("recipe"))
-    if wanted == (None, None) or wanted == st.session_state.get("build_loaded"):
+    """`?from=<model>` clones a merge, `?point=<study>.<key>` one of a study; `?recipe=`; once."""
+    wanted = tuple(st.query_params.get(name) for name in ("from", "recipe", "point"))
+    if not any(wanted) or wanted == st.session_state.get("build_loaded"):
         return
     st.session_state.build_loaded = wanted
-    clone, key = wanted
+    clone, key, point = wanted
     with problems.told():
         if clone is not None:
             number = links.number("from")
@@ -53,6 +54,9 @@ def _load_from_address() -> None:
                 st.warning("The link names no merge with a recipe; this is your last draft.")
             else:
                 recipe_yaml.load(row.recipe_yaml, clone=True)
+        elif point is not None:
+            study, _, merge = point.partition(".")
+            recipe_yaml.load(submit.recipe_of(links.as_number(study) or 0, merge), clone=True)
         elif key is not None:
             found = gallery.example(key)
             if found is None:

@@ -40,6 +40,8 @@ page = st.navigation(
         "Make": [
             _page("build", "Build", "science", "Choose models and a method, check that they fit, "
                   "then merge and benchmark."),
+            _page("studies", "Studies", "biotech", "Many merges at once, in stages: recovery, "
+                  "pairs, triples, instruct; what the papers claim, and what your models say."),
         ],
         "Results": [
             _page("leaderboard", "Leaderboard", "leaderboard", "Every model's scores with their "
@@ -55,6 +57,10 @@ page = st.navigation(
             _page("suites", "Suites and data", "database", "Benchmark suites, the public data they "
                   "need, and suites of your own."),
             _page("jobs", "Jobs", "list_alt", "What runs, what waits, what ended."),
+            _page("study", "Study", "biotech", "One study: progress, findings, pictures.",
+                  hidden=True),
+            _page("study_design", "Design a study", "biotech", "Models, methods, grids, and what "
+                  "they take.", hidden=True),
             _page("model", "Model", "deployed_code", "One model: lineage, recipe and scores.",
                   hidden=True),
             _page("job", "Job", "list_alt", "One job: stage, progress and log.", hidden=True),

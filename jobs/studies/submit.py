@@ -82,7 +82,7 @@ def extend(study_id: int, design: Design, *, device: str = "auto") -> str:
     before = state.design_of(row)
     known = parents.register(design)
     pinned = parents.pinned(design, known)
-    _check_kept(before, pinned)
+    check_kept(before, pinned)
     if row.design_hash == design.hash and row.group and api.open_jobs(row.group):
         return row.group
     stop(study_id)
@@ -154,6 +154,7 @@ def _start(study_id: int, design: Design, known: dict[str, ModelRow], device: st
 
     n_lanes, narrow = lanes(design, known, device)
     suite = load_suite(design.suite)
+    created = state.get(study_id).created
     group = groups.benchmark(
         [one.model for one in design.models.values()],
         design.suite,
@@ -172,6 +173,7 @@ def _start(study_id: int, design: Design, known: dict[str, ModelRow], device: st
         for lane in range(n_lanes):
             spec = {
                 "study_id": study_id,
+                "study_created": created,
                 "stage": stage,
                 "lane": lane,
                 "lanes": n_lanes,
@@ -224,7 +226,7 @@ def _plan_again(opened: Session, study_id: int) -> None:
     )
 
 
-def _check_kept(before: Design, now: Design) -> None:
+def check_kept(before: Design, now: Design) -> None:
     """Points of one study must stay comparable.
 
     Raises:

@@ -25,6 +25,7 @@ KINDS = {
     "verify": "Rebuild and verify",
     "extract": "Extract a LoRA",
     "judge": "Judge",
+    "study": "Study",
 }
 
 

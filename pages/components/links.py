@@ -26,6 +26,9 @@ FILES = {
     "jobs": "job_list.py",
     "job": "job_detail.py",
     "suites": "suites.py",
+    "studies": "study_list.py",
+    "study": "study_detail.py",
+    "study_design": "study_design.py",
 }
 
 

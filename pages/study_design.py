@@ -1,0 +1,165 @@
+"""Design of a study: form and YAML, what it takes and can tell, and the start."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import streamlit as st
+
+from db.queries import models as model_rows
+from db.queries import studies as study_rows
+from jobs.models import registry
+from jobs.studies.look import Look, look
+from pages.components import add_model, links, presses, problems
+from pages.components.studies import design_yaml, form, plan_card, shipped
+from pages.components.studies.draft import Draft
+from studies.design import Design
+from studies.errors import StudyError
+
+FRESH_SECONDS = 5.0  # how long a look at the models is believed while nothing was changed
+
+
+def main() -> None:
+    """The page: `?design=<shipped one>`, or `?study=<number>` to change or extend one."""
+    st.title("Design a study", anchor=False)
+    with problems.told():
+        registry.ensure_sandbox()
+    _load_from_address()
+    draft = form.current() or _first_draft()
+    _start_from()
+    # What is known by imported scores alone has no weights to merge.
+    models = [row for row in model_rows.models() if row.source or row.recipe_yaml]
+    left, right = st.columns([7, 5], gap="large")
+    with left:
+        places = form.draw(draft, models)
+    # drawn further down, but part of the design: what was typed counts in this very run
+    draft.name = st.session_state.get(f"study_form_name#{draft.number}", draft.name)
+    data, typed = draft.to_mapping()
+    found = Look(problems=typed) if typed else _look(data)
+    form.tell(places, found.problems)
+    with right:
+        _start(draft, found)
+        with st.container(border=True):
+            design_yaml.draw(found.design)
+
+
+def _load_from_address() -> None:
+    """What the address names, once."""
+    wanted = (st.query_params.get("design"), st.query_params.get("study"))
+    if wanted == (None, None) or wanted == st.session_state.get("study_loaded"):
+        return
+    st.session_state.study_loaded = wanted
+    key, _ = wanted
+    with problems.told():
+        number = links.number("study")
+        row = study_rows.study(number) if number is not None else None
+        if row is not None:
+            form.put(Draft.from_design(Design.from_mapping(row.design)))
+        elif key is not None and (found := shipped.design(key)) is not None:
+            design_yaml.load(found.text)
+        else:
+            st.warning("The link names no study; this is your last draft.")
+
+
+def _first_draft() -> Draft:
+    """What a newcomer finds in the form: the study that runs on every machine."""
+    found = shipped.design(shipped.FIRST)
+    draft = Draft()
+    if found is not None:
+        draft = Draft.from_design(Design.from_yaml(found.text))
+    form.put(draft)
+    return draft
+
+
+def _start_from() -> None:
+    titles = {each.key: each for each in shipped.designs()}
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        st.selectbox(
+            "Start from a shipped design",
+            list(titles),
+            index=None,
+            key="study_example",
+            format_func=lambda key: titles[key].title if key in titles else str(key),
+            placeholder=f"{len(titles)} designs to begin with",
+            on_change=_load_example,
+            width=420,
+        )
+        with st.popover("Add a model", icon=":material/add:"):
+            add_model.draw("study_add")
+    chosen = titles.get(st.session_state.get("study_example") or "")
+    if chosen:
+        st.caption(chosen.story)
+
+
+def _load_example() -> None:
+    found = shipped.design(st.session_state.get("study_example") or "")
+    if found:
+        design_yaml.load(found.text)
+
+
+def _look(data: dict[str, Any]) -> Look:
+    """What is known of the design; a run that changes nothing about it does not look again."""
+    text = json.dumps(data, sort_keys=True)
+    kept = st.session_state.get("study_look")
+    if kept and kept[0] == text and time.monotonic() - kept[1] < FRESH_SECONDS:
+        return kept[2]  # type: ignore[no-any-return]
+    found = look(data)
+    st.session_state.study_look = (text, time.monotonic(), found)
+    return found
+
+
+def _start(draft: Draft, found: Look) -> None:
+    """Name, plan, and the one button."""
+    with st.container(border=True):
+        st.subheader("Before the start", anchor=False)
+        st.text_input(
+            "Name of the study",
+            key=form.seeded(draft, "name", draft.name),
+            max_chars=80,
+        )
+        if "name" in found.problems:
+            st.error(problems.as_text(found.problems["name"]), icon=":material/error:")
+        place = st.container()
+        if found.plan is not None:
+            plan_card.draw(found.plan, found.there)
+        elif found.problems:
+            st.info("The plan is here when what is marked in red is put right.",
+                    icon=":material/edit:")  # fmt: skip
+        label = "Start"
+        if found.there is not None:
+            label = "Go on with it"
+        with place:
+            pressed = presses.button(
+                label,
+                key="study_start",
+                type="primary",
+                icon=":material/play_arrow:",
+                shortcut="Ctrl+Shift+Enter",
+                width="stretch",
+                disabled=found.plan is None,
+            )
+        if found.there is not None:
+            links.link("study", "Open the study", icon=":material/monitoring:",
+                       study=found.there.id)  # fmt: skip
+        if pressed and design_yaml.holds_start():
+            st.toast("The text is no design yet: nothing was started.", icon=":material/edit:")
+        elif pressed:
+            _submit(draft)
+
+
+def _submit(draft: Draft) -> None:
+    """Check everything once more (a browser may send anything) and queue the jobs."""
+    from jobs.studies import submit
+
+    with problems.told():
+        data, typed = draft.to_mapping()
+        if typed:
+            raise StudyError(next(iter(typed.values())))
+        with st.spinner("Looking at the models and queueing the work …"):
+            study_id, _ = submit.submit(Design.from_mapping(data))
+        links.go("study", study=study_id)
+
+
+main()
