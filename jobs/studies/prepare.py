@@ -22,6 +22,7 @@ from jobs.models import recipes, registry
 from jobs.studies import parents, record, scores, state
 from studies.choice import choose
 from studies.design import Design
+from studies.errors import StudyError
 from studies.points import Chosen, Point, points_of
 from studies.stages import STAGES
 
@@ -51,6 +52,8 @@ def complete(spec: Mapping[str, Any]) -> dict[str, Any]:
     """
     study_id, stage = int(spec["study_id"]), str(spec["stage"])
     row = state.get(study_id)
+    if row.created != spec.get("study_created", row.created):
+        raise StudyError("The study of this job was removed.")
     known = parents.rows(state.design_of(row))
     design = parents.pinned(state.design_of(row), known)
     hashes = scores.hashes(design, scores.dtype_here(design, str(spec.get("device", "auto"))))

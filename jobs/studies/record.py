@@ -6,12 +6,12 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from db.packed import pack_floats, pack_json
 from db.queries.studies import sources_key
-from db.tables import ItemList, PointScore, StudyPoint
+from db.tables import ItemList, PointScore, Study, StudyPoint
 
 KINDS = frozenset({"point_begun", "point_scores", "point", "point_error", "point_sources"})
 SAME = ("task", "domain", "metric", "value", "stderr", "n", "higher_is_better", "missing",
@@ -27,6 +27,9 @@ def record(opened: Session, event: Mapping[str, Any], spec: Mapping[str, Any]) -
         spec: of the lane.
     """
     study_id = int(spec["study_id"])
+    study = opened.get(Study, study_id)
+    if study is None or study.created != spec.get("study_created", study.created):
+        return  # it was removed, and its number may be another one's by now
     if event["kind"] == "point_sources":
         _add_list(opened, sources_key(study_id), event["sources"], renew=True)
         return
@@ -34,7 +37,7 @@ def record(opened: Session, event: Mapping[str, Any], spec: Mapping[str, Any]) -
         select(StudyPoint).where(StudyPoint.study_id == study_id, StudyPoint.key == event["key"])
     )
     if point is None:
-        return  # the study was changed meanwhile
+        return
     match event["kind"]:
         case "point_begun":
             point.state, point.error, point.ended = "running", None, None
@@ -64,16 +67,6 @@ def join(recipes: Sequence[str]) -> str:
 def split(text: str) -> list[str]:
     """What `join` joined."""
     return text.split("\n---\n") if "\n---\n" in text else [text]
-
-
-def leave(opened: Session, study_id: int, keys: Sequence[str]) -> None:
-    """Points that were begun and not ended are planned again."""
-    opened.execute(
-        update(StudyPoint)
-        .where(StudyPoint.study_id == study_id, StudyPoint.key.in_(keys))
-        .where(StudyPoint.state == "running")
-        .values(state="planned")
-    )
 
 
 def _add_scores(

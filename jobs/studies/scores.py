@@ -61,11 +61,12 @@ def wanted(design: Design, study_id: int) -> dict[str, str]:
     from evaluation.errors import EvaluationError
 
     there = _hashes_of_points(study_id)
+    in_time = sorted(there.items(), key=lambda one: one[1][1])
+    newest = {task: config for (task, config), _ in in_time}
     try:
         by_dtype = {dtype: hashes(design, dtype) for dtype in DTYPES}
     except EvaluationError:
-        newest = sorted(there.items(), key=lambda one: one[1][1])
-        return {task: config for (task, config), _ in newest}
+        return newest
 
     def fitting(dtype: str) -> int:
         return sum(there.get(pair, (0, 0.0))[0] for pair in by_dtype[dtype].items())
@@ -75,7 +76,6 @@ def wanted(design: Design, study_id: int) -> dict[str, str]:
         return by_dtype[best]
     # Suite or scorer have changed since: what there is stays readable until it is scored anew.
     here = by_dtype[dtype_here(design)]
-    newest = {task: config for (task, config), _ in sorted(there.items(), key=lambda o: o[1][1])}
     return {task: newest.get(task, config) for task, config in here.items()}
 
 

@@ -397,6 +397,23 @@ def test_events_of_a_point_that_is_gone_change_nothing(family: Path) -> None:
         assert opened.query(StudyPoint).filter_by(state="failed").count() == 0
 
 
+def test_a_lane_of_a_removed_study_does_not_write_into_the_next(family: Path) -> None:
+    first, group = submit.submit(design(stages=[1]))
+    (job, *_) = [one for one in job_rows.group(group) if one.kind == "study"]
+    submit.remove(first)
+    second, _ = submit.submit(design(stages=[1]))
+    assert second == first  # SQLite gives a number again
+    key = study_rows.points(second)[0].key
+    with transaction() as opened:
+        for kind in ("point_begun", "point_error"):
+            record.record(opened, {"kind": kind, "key": key, "text": "x"}, job.spec)
+        record.record(opened, {"kind": "point_sources", "sources": {"t": []}}, job.spec)
+    assert {one.state for one in study_rows.points(second)} == {"planned"}
+    assert study_rows.sources(second) == {}
+    with pytest.raises(StudyError, match="was removed"):
+        study_prepare.complete(job.spec)
+
+
 @given(lanes=st.integers(1, 5), scales=st.integers(1, 5), densities=st.integers(1, 4))
 def test_lanes_part_the_points_and_not_what_they_share(
     lanes: int, scales: int, densities: int
