@@ -64,7 +64,7 @@ def wanted(design: Design, study_id: int) -> dict[str, str]:
     in_time = sorted(there.items(), key=lambda one: one[1][1])
     newest = {task: config for (task, config), _ in in_time}
     try:
-        by_dtype = {dtype: hashes(design, dtype) for dtype in DTYPES}
+        by_dtype = dict(zip(DTYPES, _hashes(design, DTYPES), strict=True))
     except EvaluationError:
         return newest
 
@@ -85,12 +85,21 @@ def hashes(design: Design, dtype: str) -> dict[str, str]:
     Raises:
         SuiteError: the suite is not there.
     """
+    return _hashes(design, [dtype])[0]
+
+
+def _hashes(design: Design, dtypes: Sequence[str]) -> list[dict[str, str]]:
+    """`hashes` for several dtypes, the suite read once."""
     from evaluation.configs import config_hash, task_configs
     from evaluation.suites import load_suite
 
-    configs = task_configs(load_suite(design.suite), design.limit, dtype)
-    asked = [task for task in configs if design.tasks is None or task in design.tasks]
-    return {task: config_hash(configs[task]) for task in asked}
+    suite = load_suite(design.suite)
+    found = []
+    for dtype in dtypes:
+        configs = task_configs(suite, design.limit, dtype)
+        asked = [task for task in configs if design.tasks is None or task in design.tasks]
+        found.append({task: config_hash(configs[task]) for task in asked})
+    return found
 
 
 def dtype_here(design: Design, device: str = "auto") -> str:
