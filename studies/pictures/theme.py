@@ -27,6 +27,7 @@ SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "
            "triangle-down", "pentagon")  # fmt: skip
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 COLD, EVEN, WARM = "rgba(74,134,184,0.75)", "rgba(128,128,128,0.10)", "rgba(221,127,69,0.75)"
+COLD_FULL, WARM_FAINT = "rgba(74,134,184,0.9)", "rgba(221,127,69,0.22)"
 CLEAR = "rgba(0,0,0,0)"
 POINTS = 100.0
 """Scores between 0 and 1 are told in points of a hundred."""
