@@ -54,7 +54,8 @@ def figure(found: Emergence, theme_: Theme = "light", *, stage: str = "") -> go.
           theme_, 1, "Items that luck gives", "New items: right in no model below")  # fmt: skip
     if again:
         _side(result, again, [(one.again_expected or 0.0, one.again or 0.0) for one in again],
-              stages, theme_, 2, "Shared items that luck gives", "Shared items, mean of pairs")  # fmt: skip
+              stages, theme_, 2, "Shared items that luck gives",
+              "Shared items, mean of pairs")  # fmt: skip
     result.update_annotations(font={"size": 13})
     return theme.finish(result, theme_, 480, margin={"l": 8, "r": 12, "t": 44, "b": 74},
                         legend={"orientation": "h", "y": 0, "yref": "container",
@@ -87,8 +88,8 @@ def _side(
     ringed = [(one, pair) for one, pair in zip(merges, at, strict=True) if one.found]
     if column == 1:
         result.add_scatter(
-            x=[pair[0] for _, pair in ringed] or [None],
-            y=[pair[1] for _, pair in ringed] or [None],
+            x=theme.some([pair[0] for _, pair in ringed]),
+            y=theme.some([pair[1] for _, pair in ringed]),
             mode="markers", name=f"emergent beyond luck ({len(ringed)})", hoverinfo="skip",
             marker={"symbol": "circle-open", "size": 15, "color": theme.INK[theme_],
                     "line": {"width": 2}}, row=1, col=column,
@@ -114,8 +115,9 @@ def _text(one: MergeEmergence) -> str:
         "model below has",
     ]
     if one.expected is not None:
+        holm = theme.told_p(one.p_holm)
         lines.append(f"{one.tested} in tasks with a null, luck gives {one.expected:.1f}; "
-                     f"{theme.told_p(one.p)}, after Holm's correction {theme.told_p(one.p_holm)}")  # fmt: skip
+                     f"{theme.told_p(one.p)}, after Holm's correction {holm}")  # fmt: skip
     if one.best_task:
         lines.append(f"most in {theme.plain(one.best_task)}")
     if one.again is not None and one.again_expected is not None:

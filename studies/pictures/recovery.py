@@ -88,7 +88,7 @@ def _lost(result: go.Figure, lines: Sequence[Line], theme_: Theme) -> None:
                 if (one.p_holm is not None and one.p_holm < LEVEL) is sure]  # fmt: skip
         values = [one.lost * theme.POINTS for _, one in mine]
         result.add_scatter(
-            x=values or [None], y=[y for y, _ in mine] or [None], mode="markers", name=name,
+            x=theme.some(values), y=theme.some([y for y, _ in mine]), mode="markers", name=name,
             marker={"symbol": shape, "size": 9, "color": theme.colour(0, theme_)},
             error_x=_whiskers(values, [one.low for _, one in mine],
                               [one.high for _, one in mine], theme_),
@@ -129,7 +129,7 @@ def _back(
     best = [each for each in known if each[1].chosen]
     values = [_clip(share[0]) for _, _, share in best]
     result.add_scatter(
-        x=values or [None], y=[y for y, _, _ in best] or [None], mode="markers",
+        x=theme.some(values), y=theme.some([y for y, _, _ in best]), mode="markers",
         name="chosen on the search items, 95 % interval",
         marker={"symbol": "diamond", "size": 10, "color": theme.INK[theme_]},
         error_x=_whiskers(values, [_low(share[1]) for _, _, share in best],

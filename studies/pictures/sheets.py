@@ -21,8 +21,10 @@ from studies.pictures.theme import Theme
 from studies.results import BASE, Results, Scored
 
 DIFFER = ("only merge", "some", "lost", "missed")
-WORDS = {"only merge": "only the merge", "some": "merge and some", "all right": "all right",
-         "lost": "the merge lost it", "missed": "the merge missed it", "all wrong": "all wrong"}  # fmt: skip
+WORDS = {
+    "only merge": "only the merge", "some": "merge and some", "all right": "all right",
+    "lost": "lost in the merge", "missed": "missed by the merge", "all wrong": "all wrong",
+}  # fmt: skip
 ROW = 34
 MOST_CELLS = 24_000
 """More cells than these are too narrow to be clicked; zoom in by a task."""

@@ -1,7 +1,7 @@
 """Similarity of two parents against Macro-Gain and Macro-OG of their merges.
 
-Small marks are merges: customdata is [key, text]. Large ones are pairs, the unit of the tests: their
-customdata is [keys of the pair's merges, text].
+Small marks are merges: customdata is [key, text]. Large ones are pairs, the unit of
+the tests: their customdata is [keys of the pair's merges, text].
 """
 
 from __future__ import annotations

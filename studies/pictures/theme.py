@@ -6,7 +6,7 @@ lines differ between light and dark; `darkened` swaps them in a finished figure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import plotly.graph_objects as go
@@ -109,6 +109,11 @@ def told_p(p: float | None) -> str:
 def span(low: float | None, high: float | None) -> str:
     """An interval of differences in points."""
     return f"{signed(low)} to {signed(high)}"
+
+
+def some(values: Sequence[float]) -> list[float | None]:
+    """Values of a trace; a trace of nothing still stands in the legend."""
+    return list(values) or [None]
 
 
 def empty(text: str, theme: Theme) -> go.Figure:
