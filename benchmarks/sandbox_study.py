@@ -65,6 +65,7 @@ def run_study(home: Path, limit: int | None) -> None:
         used.ru_utime + used.ru_stime
         for used in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     )
+    own = resource.getrusage(resource.RUSAGE_SELF)
     rows = job_rows.group(group)
     lanes = [row.result or {} for row in rows if row.kind == "study"]
     scoring = sum(one.get("cpu_score", 0.0) for one in lanes)
@@ -79,6 +80,7 @@ def run_study(home: Path, limit: int | None) -> None:
           f"else {in_lanes - scoring - merging:.1f}")  # fmt: skip
     print(f"beside the lanes (parents' evaluations and similarity, worker, imports): "
           f"{cpu - in_lanes:.0f} CPU-s")  # fmt: skip
+    print(f"this process (planning, recording, watching): {own.ru_utime + own.ru_stime:.0f} CPU-s")
     print(f"overhead of the lanes over their scoring: {(in_lanes - scoring) / scoring:.1%}; "
           f"of everything but the points' scoring: {(cpu - scoring) / scoring:.1%}")  # fmt: skip
     print(f"largest process {peak.mb:.0f} MB, all together {peak.together_mb:.0f} MB")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Event = dict[str, Any]
 
 LAND_SECONDS = 5.0  # scores of a point under way are handed over at least this often
-TELL_SECONDS = 0.25  # between two reports of progress
+TELL_SECONDS = 1.0  # between two reports of progress; each is a write to the database
 MOST_CHARACTERS = 300  # of what a model answered to an item
 STATES = {"right": "r", "wrong": "w", "missing": "m", "truncated": "t", None: "-"}
 
