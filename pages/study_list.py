@@ -44,15 +44,16 @@ def _rows() -> None:
 
 
 def _shipped(there: dict[str, StudyRow]) -> None:
-    with st.grid(3, min_column_width=260) as grid:
-        for one in shipped.designs():
-            with grid.cell(), st.container(border=True, height="stretch", gap="small"):
-                st.markdown(f"**{problems.as_text(one.title)}**")
-                st.caption(problems.as_text(one.story))
-                links.link("study_design", "Open this design", icon=":material/edit_note:",
-                           design=one.key)  # fmt: skip
-                if one.key in there:
-                    st.caption(f"Started {words.ago(there[one.key].created)}, listed above.")
+    designs = shipped.designs()
+    for column, one in zip(st.columns(len(designs)), designs, strict=True):
+        with column.container(border=True, height="stretch", gap="small"):
+            st.markdown(f"**{problems.as_text(one.title)}**")
+            st.caption(problems.as_text(one.story))
+            links.link(
+                "study_design", "Open this design", icon=":material/edit_note:", design=one.key
+            )
+            if one.key in there:
+                st.caption(f"Started {words.ago(there[one.key].created)}, listed above.")
 
 
 main()

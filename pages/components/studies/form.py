@@ -168,6 +168,7 @@ def _method(draft: Draft, name: str) -> None:
                     placeholder="0",
                     help="Each is another draw of the random masks.",
                 )
+    with st.grid(2, min_column_width=220, vertical_alignment="bottom") as cells:
         for one in others:
             with cells.cell():
                 key = seeded(draft, f"option_{name}_{one.name}", fixed.get(one.name, one.default))
@@ -261,22 +262,23 @@ def _items(draft: Draft) -> None:
         ),
         placeholder=f"all {len(tasks)}" if tasks else "all",
     )
-    left, right = st.columns(2, vertical_alignment="bottom")
-    draft.limit = left.number_input(
+    draft.limit = st.number_input(
         "Items per task",
         min_value=1,
         max_value=10_000_000,
         step=10,
         key=seeded(draft, "limit", draft.limit),
         placeholder="all",
+        help="Fewer items are faster and less certain.",
     )
-    draft.split = right.toggle(
+    draft.split = st.toggle(
         "Choose on other items than are reported",
         key=seeded(draft, "split", draft.split),
         help="Whoever picks the best of many merges picks luck along with skill. With a split, "
         "one part of each task's items chooses, and the other is reported.",
     )
     if draft.split:
+        left, right = st.columns(2)
         draft.share = left.number_input(
             "Share of the items that choose",
             min_value=0.05,

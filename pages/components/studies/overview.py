@@ -37,9 +37,10 @@ def draw(study_id: int) -> None:
 def _findings(study_id: int) -> None:
     st.subheader("What this study says of the papers' claims", anchor=False)
     found = shown.findings(study_id)
-    with st.grid(2, min_column_width=330) as grid:
-        for one in found.findings:
-            with grid.cell(), st.container(border=True, height="stretch", gap="small"):
+    for start in range(0, len(found.findings), 2):
+        both = found.findings[start : start + 2]
+        for column, one in zip(st.columns(2), both, strict=False):
+            with column.container(border=True, height="stretch", gap="small"):
                 _finding(one)
     for note in found.notes:
         st.caption(problems.as_text(note))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 MOST_CHOICES = 4  # more are a list, not a row of buttons
 MOST_CHARS = 60
+WIDE, LEAST_PIXELS = "study_picture", 720
 
 
 def draw(study_id: int, name: str) -> None:
@@ -27,11 +29,15 @@ def draw(study_id: int, name: str) -> None:
     figure = pictures.figure(found, theme, chosen)
     switched = "_".join(f"{value}" for value in chosen.values())
     key = point.table_key(f"picture_{name}_{switched}_{theme}")
-    event = st.plotly_chart(
-        figure, key=key, theme=None, config=dict(pictures.config()), on_select="rerun",
-        selection_mode="points", alt=f"{found.picture.title}. {found.picture.about}",
-    )  # fmt: skip
-    _clicked(key, event)
+    # on a telephone a picture keeps a readable width, and is moved sideways
+    st.html(f"<style>.st-key-{WIDE} {{overflow-x: auto}} "
+            f".st-key-{WIDE} > * {{min-width: {LEAST_PIXELS}px}}</style>")  # fmt: skip
+    with st.container(key=WIDE):
+        event = st.plotly_chart(
+            figure, key=key, theme=None, config=dict(pictures.config()), on_select="rerun",
+            selection_mode="points", alt=f"{found.picture.title}. {found.picture.about}",
+        )  # fmt: skip
+    _clicked(key, event, chosen)
     _numbers(found, name)
 
 
@@ -62,20 +68,24 @@ def _choices(found: Drawn) -> dict[str, str]:
     return chosen
 
 
-def _clicked(key: str, event: Any) -> None:
-    """A mark stands for one merge, for several, or for none."""
+def _clicked(key: str, event: Any, chosen: Mapping[str, str]) -> None:
+    """A mark stands for one merge, for several, for none, or for one model's answer to an item."""
     marks = [mark for mark in event.selection.points if mark.get("customdata")]
     if not marks:
         st.session_state.pop(f"{key}_done", None)
         return
     data = marks[0]["customdata"]
-    data = data if isinstance(data, list | tuple) else [data]
+    data = list(data) if isinstance(data, list | tuple) else [data]
     keys = str(data[0] or "").split()
-    said = (keys, data[2:3])
+    task = str(data[2]) if len(data) > 2 else None
+    item = int(data[4]) if len(data) > 4 else None
+    if item is not None and "merge" in chosen:
+        keys = [chosen["merge"]]  # a parent's answer is read beside the merge's
+    said = (keys, task, item)
     fresh = st.session_state.get(f"{key}_done") != said
     st.session_state[f"{key}_done"] = said
     if len(keys) == 1 and fresh:
-        point.ask(keys[0])
+        point.ask(keys[0], task, item)
     elif len(keys) > 1:
         _several(keys)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jobs.studies.shown import Shown
 
 NUMBER = "study_closed"  # how many dialogs were closed: part of the keys of what opens them
-ASKED = "study_point_asked"
+ADDRESS = ("point", "task", "item")
 
 
 def table_key(name: str) -> str:
@@ -27,9 +27,20 @@ def table_key(name: str) -> str:
     return f"study_{name}#{st.session_state.get(NUMBER, 0)}"
 
 
-def ask(key: str) -> None:
-    """A mark or line was chosen: the point is opened at the end of this run."""
+def ask(key: str, task: str | None = None, item: int | None = None) -> None:
+    """A mark or line was chosen: the point is opened at the end of this run.
+
+    Args:
+        key: of the point.
+        task: that its items are shown of.
+        item: number of the document that is shown first.
+    """
     st.query_params["point"] = key
+    for name, value in (("task", task), ("item", item)):
+        if value is None or value == "":
+            st.query_params.pop(name, None)
+        else:
+            st.query_params[name] = str(value)
 
 
 def draw_asked(row: StudyRow) -> None:
@@ -47,7 +58,8 @@ def draw_asked(row: StudyRow) -> None:
 
 
 def _close() -> None:
-    st.query_params.pop("point", None)
+    for name in ADDRESS:
+        st.query_params.pop(name, None)
     st.session_state[NUMBER] = st.session_state.get(NUMBER, 0) + 1
 
 
@@ -61,8 +73,9 @@ def _body(row: StudyRow, found: Shown) -> None:
         _recipe(found)
         return
     tab = st.segmented_control(
-        "Show", ["Scores", "Items", "Recipe"], default="Scores", required=True,
-        key="study_point_tab", label_visibility="collapsed",
+        "Show", ["Scores", "Items", "Recipe"],
+        default="Items" if "item" in st.query_params else "Scores", required=True,
+        key=table_key(f"tab_{found.key}"), label_visibility="collapsed",
     )  # fmt: skip
     if tab == "Scores":
         _scores(found)

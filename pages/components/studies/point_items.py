@@ -19,20 +19,26 @@ def draw(study_id: int, found: Shown) -> None:
     tasks = [task["task"] for task in found.tasks]
     wanted = st.query_params.get("task")
     start = tasks.index(wanted) if wanted in tasks else 0
-    task = st.selectbox("Task", tasks, index=start, key="study_point_task", width=340)
+    task = st.selectbox(
+        "Task", tasks, index=start, key=f"study_task_{found.key}_{wanted}", width=340
+    )
     rows = shown.items(study_id, found.key, task)
     if not rows:
         st.caption("No items were kept for this task.")
         return
+    asked = st.query_params.get("item", "") if task == wanted else ""
+    rows.sort(key=lambda row: str(row["doc_id"]) != asked)  # the one that was clicked stands first
     names = dict(zip(found.keys, ("This merge", *found.models[1:]), strict=True))
     table = [
         {"Item": row["doc_id"], **{name: _mark(row[key]) for key, name in names.items()},
          "Used for": "reporting" if row["reported"] else "choosing"}
         for row in rows
     ]  # fmt: skip
+    places = [0] if str(rows[0]["doc_id"]) == asked else []
     event = st.dataframe(
         pd.DataFrame(table), hide_index=True, height=240, key=f"study_items_{found.key}_{task}",
         on_select="rerun", selection_mode="single-row",
+        selection_default={"selection": {"rows": places}},
         alt=f"Right and wrong answers to {len(table)} items of {task}",
     )  # fmt: skip
     chosen = [i for i in event.selection.rows if i < len(rows)]

@@ -35,13 +35,14 @@ def draw(study_id: int) -> None:
         return
     order = COLUMNS if any(row["error"] for row in kept) else COLUMNS[:-1]
     event = st.dataframe(
-        pd.DataFrame(kept), hide_index=True, height=560, column_order=order,
+        pd.DataFrame([{**row, "score": _points(row["score"])} for row in kept]),
+        hide_index=True, height=560, column_order=order,
         key=point.table_key(f"points_{hash(tuple(wanted))}"), on_select="rerun",
         selection_mode="single-row",
         column_config={
             "stage": "Stage", "merge": "Merge", "method": "How", "state": "State",
             "score": st.column_config.NumberColumn(
-                "Score", format="percent", help="Mean over the tasks, on the reported items."
+                "Score", format="%.1f", help="Mean over the tasks, on the reported items."
             ),
             "seconds": st.column_config.NumberColumn("Seconds", format="%.0f"),
             "error": "Why it failed",
@@ -52,3 +53,7 @@ def draw(study_id: int) -> None:
     chosen = [i for i in event.selection.rows if i < len(kept)]
     if chosen:
         point.ask(kept[chosen[0]]["key"])
+
+
+def _points(score: float | None) -> float | None:
+    return None if score is None else 100 * score
