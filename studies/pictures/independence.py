@@ -18,8 +18,11 @@ from studies.pictures.picture import Choice, Rows
 from studies.pictures.theme import Theme
 from studies.results import INSTRUCT, Results
 
-VIEWS = {"cosines": "Cosines", "kept": "What merges kept"}
-AMONG = {"instruct": "Experts and instruct", "experts": "Experts among each other"}
+VIEWS = {
+    "instruct": "Cosines of experts and instruct",
+    "experts": "Cosines of experts",
+    "kept": "What merges kept",
+}
 HOVER = "%{customdata[1]}<extra></extra>"
 
 
@@ -34,20 +37,16 @@ def tables(found: Independence) -> Mapping[str, Rows]:
 
 
 def choices(found: Independence) -> tuple[Choice, ...]:
-    """Cosines or what was kept; which pairs."""
-    views = {k: v for k, v in VIEWS.items() if (found.cosines if k == "cosines" else found.kept)}
-    there = {_among(one) for one in found.cosines}
-    among = {k: v for k, v in AMONG.items() if k in there}
-    return (Choice("view", "Show", views), Choice("among", "Task vectors of", among))
+    """Cosines of which pairs, or what was kept."""
+    there = {_among(one) for one in found.cosines} | ({"kept"} if found.kept else set())
+    return (Choice("view", "Show", {k: v for k, v in VIEWS.items() if k in there}),)
 
 
-def figure(
-    found: Independence, theme_: Theme = "light", *, view: str = "cosines", among: str = "instruct"
-) -> go.Figure:
+def figure(found: Independence, theme_: Theme = "light", *, view: str = "instruct") -> go.Figure:
     """Cosines, or domain gain kept against chat gain kept."""
     if view == "kept":
         return _kept([one for one in found.kept], theme_)
-    cosines = [one for one in found.cosines if _among(one) == among]
+    cosines = [one for one in found.cosines if _among(one) == view]
     if not cosines:
         return theme.empty("The task vectors were not compared.", theme_)
     return _cosines(cosines, theme_)
@@ -82,7 +81,8 @@ def _cosines(cosines: Sequence[Cosine], theme_: Theme) -> go.Figure:
         step = max(1, len(parts) // 24)
         result.update_xaxes(tickvals=list(range(0, len(parts), step)), row=row, col=1,
                             ticktext=[theme.label(part, 16) for part in parts[::step]],
-                            range=[-0.5, len(parts) - 0.5], tickangle=-35)  # fmt: skip
+                            range=[-0.5, len(parts) - 0.5], tickangle=-35,
+                            zeroline=False)  # fmt: skip
     most = max([INDEPENDENT * 1.3, *(abs(one.cosine) * 1.15 for one in cosines)])
     result.update_yaxes(title={"text": "Cosine"}, range=[-most, most], zeroline=True)
     result.update_annotations(font={"size": 13})

@@ -55,7 +55,7 @@ def figure(found: Recovery, theme_: Theme = "light", *, expert: str = "") -> go.
         at += 1
         lines.append((at, one))
     result = make_subplots(
-        rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.04, column_widths=[0.45, 0.55],
+        rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.06, column_widths=[0.45, 0.55],
         subplot_titles=["Lost against the base",
                         "Brought back by merging<br>(own domain: gain kept)"],
     )  # fmt: skip

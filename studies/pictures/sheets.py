@@ -124,7 +124,8 @@ def figure(
         ticktext=[f"<b>{x}</b>" if mine else x for x, mine in zip(labels, focus, strict=True)],
     )  # fmt: skip
     result.update_xaxes(range=[-0.5, last + 0.5], title={"text": f"{kept.size:,} items"},
-                        showgrid=False, zeroline=False, showticklabels=False)  # fmt: skip
+                        showgrid=False, zeroline=False, showticklabels=False,
+                        ticks="")  # fmt: skip
     height = 132 + ROW * len(labels)
     return theme.finish(
         result, theme_, height, hoverdistance=-1, margin={"l": 8, "r": 8, "t": 66, "b": 40},

@@ -65,11 +65,11 @@ def figure(
 def _head(found: SimilarityGains, measure: str, of: str) -> str:
     """Rho, p and n of the pairs' means, and of their chosen merges."""
     lines = []
-    for by, words in (("mean", "pairs' means"), ("chosen", "chosen merges")):
-        for which, among in (("all", ""), ("experts", ", experts only")):
+    for by, words in (("mean", "pairs"), ("chosen", "chosen merges")):
+        for which, among in (("all", ""), ("experts", "of experts")):
             one = found.test(measure, of, which, by)  # type: ignore[arg-type]
             if one is not None and one.result.n and (which == "all" or by == "mean"):
-                lines.append(f"{words}{among}: {_told(one)}")
+                lines.append(f"{among or words}: {_told(one)}")
     return "<br>".join(dict.fromkeys(lines))
 
 
@@ -121,7 +121,8 @@ def _pairs(
         x=[some[0].measures[measure] for some in pairs.values()],
         y=[mean * theme.POINTS for mean in means], row=1, col=column, name=name,
         mode="markers+text" if few else "markers", text=labels if few else None,
-        textposition="top center", textfont={"size": 10, "color": theme.INK[theme_]},
+        textposition=_sides([some[0].measures[measure] for some in pairs.values()]),
+        textfont={"size": 10, "color": theme.INK[theme_]},
         marker={"symbol": shape, "size": 12, "color": theme.INK[theme_], "line": {"width": 2}},
         customdata=[[" ".join(one.key for one in some),
                      f"{label}<br>{OF[of]} {theme.signed(mean)}, mean of {len(some)} merges"]
@@ -129,6 +130,13 @@ def _pairs(
         legendgroup=shape, showlegend=column == 1, cliponaxis=False,
         hovertemplate="%{customdata[1]}<extra></extra>",
     )  # fmt: skip
+
+
+def _sides(x: Sequence[float]) -> list[str]:
+    """Labels above and below in turn from left to right, so that neighbours stay readable."""
+    order = sorted(range(len(x)), key=lambda i: x[i])
+    rank = {place: i for i, place in enumerate(order)}
+    return [f"{'bottom' if rank[i] % 2 else 'top'} center" for i in range(len(x))]
 
 
 __all__ = ["MEASURES", "analyse", "choices", "figure", "tables"]
