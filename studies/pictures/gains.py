@@ -22,6 +22,8 @@ from studies.results import Results, Scored
 
 OF = {"gain": "Gain, over the mean of the constituents", "og": "OG, over the best constituent"}
 FEW_ROWS, TALLEST = 170, 4200
+MANY_CELLS = 6000
+"""Of more cells less is told on hovering, so that a figure stays below 3 MB."""
 HEADING, ROOM = 1.0, 0.35
 
 
@@ -104,8 +106,10 @@ def figure(
                               text=f"<b>{theme.label(name, 14)}</b>", showarrow=False)  # fmt: skip
     pixels = (bottom + 0.5) * px
     return theme.finish(
-        result, theme_, pixels + _room(names) + 92,
-        margin={"l": 8, "r": 4, "t": _room(names) + 52, "b": 30}, hoverdistance=-1,
+        result, theme_, pixels + _room(names) + 120,
+        margin={"l": 8, "r": 12, "t": _room(names) + 52, "b": 62}, hoverdistance=-1,
+        # below this width numbers run into each other: whoever shows it scrolls sideways instead
+        meta={"min_width": 270 + 25 * len(x)},
         legend={"orientation": "h", "y": 0, "yanchor": "top", "x": 0, "yref": "paper"},
     )  # fmt: skip
 
@@ -164,8 +168,8 @@ def _heat(
         z=(z * theme.POINTS).astype(np.float32), x=edges_x, y=edges_y, hoverinfo="skip",
         zmid=0, zmin=-bound * theme.POINTS, zmax=bound * theme.POINTS,
         colorscale=[[0, theme.COLD], [0.5, theme.EVEN], [1, theme.WARM]],
-        colorbar={"title": {"text": f"{title} (points)", "side": "right"}, "thickness": 10,
-                  "len": min(1.0, 260 / max(1.0, px * len(y))), "y": 1, "yanchor": "top",
+        colorbar={"title": {"text": f"{title} (points)", "side": "top"}, "thickness": 9,
+                  "len": 0.36, "orientation": "h", "x": 1, "xanchor": "right", "y": 0, "yanchor": "top",
                   "outlinewidth": 0},
         xgap=1 if px > 8 else 0, ygap=1 if px > 8 else 0, showscale=True,
     )  # fmt: skip
@@ -228,16 +232,19 @@ def _clickable(
     estimates, macro = (gains.gain, gains.macro_gain) if of == "gain" else (
         gains.gap, gains.macro_gap
     )  # fmt: skip
+    told = _told if len(places) * len(x) <= MANY_CELLS else _briefly
     data = []
     for i in places:
         one = gains.points[i]
-        who = theme.plain(one.label)
+        who = theme.plain(one.label if told is _told else theme.short(one.label, 44))
         for j, task in enumerate(gains.tasks):
-            text = f"{who}<br>{theme.plain(task.name)}: " + _told(estimates, (i, j))
-            if of == "og" and gains.best[i, j] >= 0:
-                text += f"<br>over {theme.plain(gains.constituents[i][gains.best[i, j]])}"
-            data.append([one.key, f"{text}, n = {gains.n[i, j]}", task.name])
-        data.append([one.key, f"{who}<br>mean of the shared tasks: {_told(macro, i)}", ""])
+            text = f"{who}<br>{theme.plain(task.name)}: {told(estimates, (i, j))}"
+            if told is _told:
+                if of == "og" and gains.best[i, j] >= 0:
+                    text += f"<br>over {theme.plain(gains.constituents[i][gains.best[i, j]])}"
+                text += f", n = {gains.n[i, j]}"
+            data.append([one.key, text, task.name])
+        data.append([one.key, f"{who}<br>mean of the shared tasks: {told(macro, i)}", ""])
     return theme.marks(
         np.tile(np.asarray(x, dtype=np.float32), len(places)),
         np.repeat(np.asarray(y, dtype=np.float32), len(x)), data,
@@ -255,6 +262,13 @@ def _told(estimates: Any, at: Any) -> str:
     told = f"{theme.signed(value)} (95 % interval {theme.span(low, high)})"
     holm = theme.told_p(estimates.holm[at])
     return f"{told}, {theme.told_p(estimates.p[at])}, after Holm's correction {holm}"
+
+
+def _briefly(estimates: Any, at: Any) -> str:
+    """What is told of each of twenty thousand cells; the table has the rest."""
+    value, low, high = (getattr(estimates, one)[at] * theme.POINTS for one in
+                        ("value", "low", "high"))  # fmt: skip
+    return f"{value:+.1f} ({low:+.1f} to {high:+.1f})" if value == value else "not known"
 
 
 def _room(names: Sequence[str]) -> float:

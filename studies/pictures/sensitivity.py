@@ -31,7 +31,7 @@ def tables(found: Sensitivity) -> Mapping[str, Rows]:
     """A row for every place of a curve, and one for every method and stage."""
     parents = [{"parent": name, "mean": value} for name, value in found.parents]
     return {"sensitivity": found.table(), "robustness": found.robustness_table(),
-            "parents": parents}  # fmt: skip
+            "parent_scores": parents}  # fmt: skip
 
 
 def choices(found: Sensitivity) -> tuple[Choice, ...]:

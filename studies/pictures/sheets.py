@@ -75,7 +75,7 @@ def tables(found: SheetsShown) -> Mapping[str, Rows]:
         sheet = found.sheet(one.key)
         counts.append({"key": one.key, "merge": one.label} | sheet.counts)
     first = found.sheet(found.merges[0].key).table() if found.merges else []
-    return {"answer_sheets": counts, "answer_sheet_first": first}
+    return {"answer_sheets": counts, "answer_sheet": first}
 
 
 def choices(found: SheetsShown) -> tuple[Choice, ...]:

@@ -105,20 +105,22 @@
     if (dark.matches && !printing) for (const [from, to] of Object.entries(data.dark)) text = text.replaceAll(from, to);
     return JSON.parse(text);
   };
-  const draw = async (div) => {
-    const selects = [...div.closest("section").querySelectorAll(".choices select")];
-    const text = data.pictures[div.dataset.name][selects.map((one) => one.value).join("\n")];
+  const draw = async (box) => {
+    const div = box.firstElementChild;
+    const selects = [...box.closest("section").querySelectorAll(".choices select")];
+    const text = data.pictures[box.dataset.name][selects.map((one) => one.value).join("\n")];
     const made = figure(text);
     div.style.height = `${made.layout.height}px`;
-    const config = { ...data.config, toImageButtonOptions: { format: "svg", filename: div.dataset.name } };
+    div.style.minWidth = `${made.layout.meta?.min_width || 0}px`;
+    const config = { ...data.config, toImageButtonOptions: { format: "svg", filename: box.dataset.name } };
     await Plotly.react(div, made.data, made.layout, config);
-    if (!div.dataset.drawn) {
+    if (!box.dataset.drawn) {
       div.on("plotly_click", (event) => {
         const custom = event.points[0].customdata;
-        if (custom) pick(div, String(custom[0]).split(" "));
+        if (custom) pick(box, String(custom[0]).split(" "));
       });
     }
-    div.dataset.drawn = "yes";
+    box.dataset.drawn = "yes";
   };
   const script = make("script");
   script.textContent = await unpack("plotly");

@@ -26,7 +26,6 @@ HERE = Path(__file__).parent
 POLICY = ("default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline';"
           " img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'")  # fmt: skip
 MARKS = {"supported": "✓", "not supported": "✗", "cannot tell": "?"}
-LARGE = ("gains", "emergence_tasks", "scores", "answer_sheet_first")
 
 
 def page(
@@ -172,7 +171,7 @@ def _picture(one: Drawn) -> str:
     body = (
         f"<p>{escape(one.about)}</p><div class='choices'>{selects}</div>"
         f'<div class="picture" data-name="{escape(one.name)}" role="img" '
-        f'aria-label="{escape(one.title)}: the tables below have its numbers"></div>'
+        f'aria-label="{escape(one.title)}: the tables below have its numbers"><div></div></div>'
         f'<div class="picked" hidden></div>{"".join(_table(name) for name in one.tables)}'
     )
     return _section(one.name, one.title, body)
