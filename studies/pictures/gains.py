@@ -169,8 +169,8 @@ def _heat(
         zmid=0, zmin=-bound * theme.POINTS, zmax=bound * theme.POINTS,
         colorscale=[[0, theme.COLD], [0.5, theme.EVEN], [1, theme.WARM]],
         colorbar={"title": {"text": f"{title} (points)", "side": "top"}, "thickness": 9,
-                  "len": 0.36, "orientation": "h", "x": 1, "xanchor": "right", "y": 0, "yanchor": "top",
-                  "outlinewidth": 0},
+                  "len": 0.36, "orientation": "h", "x": 1, "xanchor": "right", "y": 0,
+                  "yanchor": "top",                  "outlinewidth": 0},
         xgap=1 if px > 8 else 0, ygap=1 if px > 8 else 0, showscale=True,
     )  # fmt: skip
     if px < 14:
@@ -180,7 +180,7 @@ def _heat(
         "" if v != v else f"{v * theme.POINTS + 0.0:.0f}".replace("-", "−") for v in values.flat
     ]
     result.add_scatter(
-        x=np.tile(x, len(y)), y=np.repeat(np.asarray(y) + 0.12, len(x)), mode="text",
+        x=np.tile(x, len(y)), y=np.repeat(np.asarray(y) + 0.15, len(x)), mode="text",
         hoverinfo="skip", text=["0" if one == "−0" else one for one in text],
         textfont={"size": 10, "color": theme.INK[theme_]}, showlegend=False, cliponaxis=False,
     )  # fmt: skip
@@ -213,7 +213,7 @@ def _marks(
 ) -> None:  # fmt: skip
     """A dot above a cell's number, or in the middle of a cell without one."""
     row, column = np.nonzero(where)
-    dy = -0.33 if px >= 14 else 0.0
+    dy = -0.36 if px >= 14 else 0.0
     size = 4 if px >= 14 else 4 if px > 6 else 3
     many = row.size > theme.MANY
     result.add_trace(theme.marks(
@@ -233,12 +233,14 @@ def _clickable(
         gains.gap, gains.macro_gap
     )  # fmt: skip
     told = _told if len(places) * len(x) <= MANY_CELLS else _briefly
+    brief = naming.tasks(gains.tasks)
     data = []
     for i in places:
         one = gains.points[i]
-        who = theme.plain(one.label if told is _told else theme.short(one.label, 44))
+        who = theme.plain(one.label if told is _told else theme.short(one.label, 36))
         for j, task in enumerate(gains.tasks):
-            text = f"{who}<br>{theme.plain(task.name)}: {told(estimates, (i, j))}"
+            name = theme.plain(task.name if told is _told else brief[j])
+            text = f"{who}<br>{name}: {told(estimates, (i, j))}"
             if told is _told:
                 if of == "og" and gains.best[i, j] >= 0:
                     text += f"<br>over {theme.plain(gains.constituents[i][gains.best[i, j]])}"
