@@ -155,6 +155,16 @@ def test_a_study_without_scores_has_a_report(study: Results, tmp_path: Path) -> 
     assert (tmp_path / "r.html").stat().st_size > 1_000_000
 
 
+def test_the_example_in_the_docs_is_a_report_of_the_sandbox_study() -> None:
+    path = Path(__file__).resolve().parents[2] / "docs" / "example-study.html"
+    assert path.stat().st_size <= 5_000_000
+    data = payload(path)
+    assert data["name"] == "sandbox-three-stages"
+    assert list(data["pictures"]) == list(PICTURES)
+    assert len(data["recipes"]) == data["tables"]["points"].count("\n") - 1 >= 120
+    assert "/work/" not in path.read_text() and "/work/" not in json.dumps(data)
+
+
 @pytest.fixture
 def opened(browser: Browser, report: Path) -> Iterator[Page]:  # noqa: F811
     """The report in a browser that has no network; requests and errors fail the test."""
