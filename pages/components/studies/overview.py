@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import streamlit as st
@@ -13,7 +13,6 @@ from pages.components.studies import point
 
 if TYPE_CHECKING:
     from jobs.studies.shown import Best
-    from studies.claims.finding import Finding
 
 VERDICTS = {
     "supported": ("green", "check_circle"),
@@ -46,7 +45,7 @@ def _findings(study_id: int) -> None:
         st.caption(problems.as_text(note))
 
 
-def _finding(one: Finding) -> None:
+def _finding(one: Any) -> None:
     color, icon = VERDICTS[one.verdict]
     st.markdown(
         f":{color}-badge[:material/{icon}: {one.verdict}] **{problems.as_text(one.title)}**"

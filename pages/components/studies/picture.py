@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MOST_CHOICES = 4  # more are a list, not a row of buttons
 MOST_CHARS = 60
-WIDE, LEAST_PIXELS = "study_picture", 720
+WIDE, LEAST_PIXELS = "study_picture", 520
 
 
 def draw(study_id: int, name: str) -> None:
@@ -29,9 +29,10 @@ def draw(study_id: int, name: str) -> None:
     figure = pictures.figure(found, theme, chosen)
     switched = "_".join(f"{value}" for value in chosen.values())
     key = point.table_key(f"picture_{name}_{switched}_{theme}")
+    pixels = int((figure.layout.meta or {}).get("min_width", LEAST_PIXELS))
     # on a telephone a picture keeps a readable width, and is moved sideways
     st.html(f"<style>.st-key-{WIDE} {{overflow-x: auto}} "
-            f".st-key-{WIDE} > * {{min-width: {LEAST_PIXELS}px}}</style>")  # fmt: skip
+            f".st-key-{WIDE} > * {{min-width: {pixels}px}}</style>")  # fmt: skip
     with st.container(key=WIDE):
         event = st.plotly_chart(
             figure, key=key, theme=None, config=dict(pictures.config()), on_select="rerun",

@@ -10,7 +10,7 @@ from pages.components import problems, words
 
 if TYPE_CHECKING:
     from db.queries.studies import StudyRow
-    from studies.estimate import Plan
+    from jobs.studies.look import Plan
 
 
 def draw(plan: Plan, there: StudyRow | None) -> None:
