@@ -194,9 +194,12 @@ def question_text(task: str, version: str, row: Mapping[str, Any]) -> str:
 
 
 def answers(task: str, version: str, row: Mapping[str, Any]) -> tuple[list[str], int]:
-    """The choices that are scored in a version, and the place of the right one."""
+    """The choices that are scored in a version, and the place of the right one.
+
+    The place is -1 where the right one is not among them: a bad item, which is left out by itself.
+    """
     ids = [int(one["id"]) for one in row["choices"]]
-    right = ids.index(int(row["answer"]))
+    right = ids.index(int(row["answer"])) if int(row["answer"]) in ids else -1
     if version == "1.0-0.1.2" and task == "fp2":
         return [chr(65 + place) for place in range(len(ids))], right
     if version == "1.0-0.1.2" or (version == "1.0" and task != "fp2"):

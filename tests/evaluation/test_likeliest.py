@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from evaluation.scoring import forward as forward_module
+from evaluation.scoring import screening
 from evaluation.scoring.forward import Forward
 
 IDS = torch.arange(24).reshape(2, 12)
@@ -39,7 +39,7 @@ def test_it_is_the_best_of_all_logits(
     monkeypatch: pytest.MonkeyPatch, family: str, part: int
 ) -> None:
     """Also where the model turns the head's logits round, and at the ends of parts."""
-    monkeypatch.setattr(forward_module, "_HEAD_PART", part)
+    monkeypatch.setattr(screening, "_PART", part)
     forward = Forward(_model(family=family))
     logits, _ = forward.logits(IDS, WANTED)
     for _ in range(3):  # the first call looks at the whole head
@@ -51,7 +51,7 @@ def test_it_is_the_best_of_all_logits(
 @pytest.mark.parametrize("entry", [0, 50, 100])
 def test_nan_is_told_from_wherever_it_comes(monkeypatch: pytest.MonkeyPatch, entry: int) -> None:
     """One damaged row of the head."""
-    monkeypatch.setattr(forward_module, "_HEAD_PART", 40)
+    monkeypatch.setattr(screening, "_PART", 40)
     model = _model()
     forward = Forward(model)
     forward.likeliest(IDS, WANTED)
@@ -62,7 +62,7 @@ def test_nan_is_told_from_wherever_it_comes(monkeypatch: pytest.MonkeyPatch, ent
 
 def test_the_first_of_equal_entries_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in the whole: the parts are asked in order."""
-    monkeypatch.setattr(forward_module, "_HEAD_PART", 10)
+    monkeypatch.setattr(screening, "_PART", 10)
     model = _model()
     with torch.no_grad():
         model.lm_head.weight[:] = 0
@@ -73,7 +73,7 @@ def test_the_first_of_equal_entries_wins(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_head_with_a_bias(monkeypatch: pytest.MonkeyPatch) -> None:
     """The part of the bias that belongs to the part of the head."""
-    monkeypatch.setattr(forward_module, "_HEAD_PART", 40)
+    monkeypatch.setattr(screening, "_PART", 40)
     model = _model()
     model.lm_head.bias = torch.nn.Parameter(torch.linspace(-9, 9, 101).roll(30))
     forward = Forward(model)
