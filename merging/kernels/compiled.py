@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import pickle
 import shutil
 import tempfile
 import threading
@@ -26,7 +25,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any, TypeVar, cast
 
-from merging.kernels.loading import Code, load, processor
+from merging.kernels.loading import load, processor
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -127,7 +126,8 @@ class Compiled(Part):
         return None if code is None else load(code, self.function.__name__)
 
     def _made(self) -> Callable[..., Any]:
-        from merging.kernels.emitting import NotAlone, emit
+        from merging.kernels.emitting import emit
+        from merging.kernels.entry import NotAlone
 
         try:
             code = emit(self.in_numba)
@@ -172,7 +172,7 @@ def _resolved(function: Callable[..., Any]) -> Callable[..., Any]:
     return update_wrapper(FunctionType(function.__code__, known, function.__name__), function)
 
 
-def _read(file: Path | None) -> Code | None:
+def _read(file: Path | None) -> bytes | None:
     """Machine code from a file; None where there is none, or a damaged one."""
     if file is None:
         return None
@@ -182,19 +182,18 @@ def _read(file: Path | None) -> Code | None:
         return None
     digest, body = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
     # the linker would end the process over a damaged file
-    return pickle.loads(body) if hashlib.sha256(body).digest() == digest else None
+    return body if hashlib.sha256(body).digest() == digest else None
 
 
-def _write(file: Path | None, code: Code) -> None:
+def _write(file: Path | None, code: bytes) -> None:
     """Keep machine code; where that cannot be done, compiling again is all that is lost."""
     if file is None:
         return
-    body = pickle.dumps(code)
     with contextlib.suppress(OSError):
         descriptor, name = tempfile.mkstemp(dir=file.parent)
         try:
             with os.fdopen(descriptor, "wb") as opened:
-                opened.write(hashlib.sha256(body).digest() + body)
+                opened.write(hashlib.sha256(code).digest() + code)
             os.replace(name, file)
         except OSError:
             os.unlink(name)

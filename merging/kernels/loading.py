@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -12,35 +11,36 @@ import numpy as np
 from llvmlite import binding
 
 ENTRY = "crucible_entry"
-WRONG_ARGUMENT = 1000  # a status of the entry; those below are numba's
-# numba's names of numbers, as C has them
-NUMBERS: dict[str, Any] = {
-    "boolean": ctypes.c_bool,
-    "bool": ctypes.c_bool,
-    "int32": ctypes.c_int32,
-    "int64": ctypes.c_int64,
-    "uint64": ctypes.c_uint64,
-    "float32": ctypes.c_float,
-    "float64": ctypes.c_double,
-}
+ARRAY_TYPE = "crucible_ndarray"
 DTYPES = ("uint8", "uint16", "uint32", "uint64", "int32", "int64", "float32", "float64")
+# of Python's, which machine code calls
+FUNCTIONS = (
+    "PyEval_SaveThread",
+    "PyEval_RestoreThread",
+    "PyErr_Occurred",
+    "PyErr_SetString",
+    "PyLong_AsLongLong",
+    "PyLong_AsUnsignedLongLongMask",
+    "PyObject_IsTrue",
+    "PyFloat_AsDouble",
+    "PyBool_FromLong",
+    "PyLong_FromLongLong",
+    "PyFloat_FromDouble",
+    "Py_IncRef",
+)
+OBJECTS = ("PyExc_TypeError", "PyExc_RuntimeError", "_Py_NoneStruct")
+METH_FASTCALL = 0x80  # called with an array of objects and their number
 
 
-@dataclass(frozen=True)
-class Code:
-    """A compiled function.
+class _Method(ctypes.Structure):
+    """Python's PyMethodDef: what a function written in C is made from."""
 
-    Attributes:
-        arguments: of each, `array` or the name of a number in `NUMBERS`.
-        result: name of the number it returns; None for nothing.
-        count: how many of them it returns as a tuple; None for one.
-        object_file: for this machine's linker.
-    """
-
-    arguments: tuple[str, ...]
-    result: str | None
-    count: int | None
-    object_file: bytes
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("function", ctypes.c_void_p),
+        ("flags", ctypes.c_int),
+        ("about", ctypes.c_char_p),
+    )
 
 
 def processor() -> str:
@@ -75,58 +75,43 @@ def dtype_symbol(name: str) -> str:
 
 
 @cache
-def _name_numpy() -> None:
-    """Tell the linker where numpy's types lie; they live as long as the process."""
-    binding.add_symbol("crucible_ndarray", id(np.ndarray))
+def _name_what_is_called() -> None:
+    """Tell the linker where Python's functions and numpy's types lie: as long as the process."""
+    for name in FUNCTIONS:
+        function = ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p)
+        binding.add_symbol(name, function.value)
+    for name in OBJECTS:
+        held = ctypes.c_void_p.in_dll(ctypes.pythonapi, name)
+        binding.add_symbol(name, ctypes.addressof(held))
+    binding.add_symbol(ARRAY_TYPE, id(np.ndarray))
     for name in DTYPES:
         binding.add_symbol(dtype_symbol(name), id(np.dtype(name)))
 
 
-def load(code: Code, name: str) -> Callable[..., Any]:
+def load(object_file: bytes, name: str) -> Callable[..., Any]:
     """The compiled function.
 
     Args:
-        code: made on this machine for this processor.
-        name: for messages.
+        object_file: made by `merging.kernels.emitting` on this machine for this processor.
+        name: of the function.
 
     Returns:
         A function that leaves the interpreter to other threads while it runs. It raises TypeError
-        for arrays of another dtype or number of dimensions, not contiguous or read-only.
+        for arrays of another dtype or number of dimensions, not contiguous or read-only, and for
+        another number of arguments.
     """
-    _name_numpy()
+    _name_what_is_called()
     engine = binding.create_mcjit_compiler(binding.parse_assembly(""), target_machine())
-    engine.add_object_file(binding.ObjectFileRef.from_data(code.object_file))
+    engine.add_object_file(binding.ObjectFileRef.from_data(object_file))
     engine.finalize_object()
-    kinds = [ctypes.py_object if one == "array" else NUMBERS[one] for one in code.arguments]
-    prototype = ctypes.CFUNCTYPE(ctypes.c_int32, *kinds, ctypes.c_void_p)
-    entry = prototype(engine.get_function_address(ENTRY))
-    _engines.append(engine)
-    if code.result is None:
-
-        def call(*arguments: Any) -> None:
-            status = entry(*arguments, None)
-            if status:
-                raise _refused(name, status)
-
-        return call
-    number = NUMBERS[code.result]
-    kind = number * code.count if code.count else number
-
-    def ask(*arguments: Any) -> Any:
-        result = kind()
-        status = entry(*arguments, ctypes.byref(result))
-        if status:
-            raise _refused(name, status)
-        return tuple(result) if code.count else result.value
-
-    return ask
+    method = _Method(name.encode(), engine.get_function_address(ENTRY), METH_FASTCALL, None)
+    _kept.append((engine, method))
+    make = ctypes.pythonapi.PyCFunction_NewEx
+    make.restype = ctypes.py_object
+    make.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+    function: Callable[..., Any] = make(ctypes.addressof(method), None, None)
+    return function
 
 
-# machine code must stay where it is as long as something may call it
-_engines: list[Any] = []
-
-
-def _refused(name: str, status: int) -> Exception:
-    if status == WRONG_ARGUMENT:
-        return TypeError(f"{name} was given an array of another kind than it was compiled for")
-    return RuntimeError(f"{name} failed with status {status}")
+# must stay where it is as long as something may call it
+_kept: list[tuple[Any, _Method]] = []

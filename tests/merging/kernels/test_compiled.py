@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -15,9 +16,9 @@ import pytest
 
 from merging.health import kernels as health
 from merging.kernels import compiled as machine_code
-from merging.kernels import convert
+from merging.kernels import convert, counting, draws
 from merging.kernels.compiled import Compiled
-from merging.kernels.counting import collect_between
+from merging.kernels.draws import fill_words
 
 ROOT = Path(__file__).resolve().parents[3]
 CODE = """
@@ -162,11 +163,63 @@ def test_what_is_not_what_a_kernel_was_compiled_for_is_refused() -> None:
         convert.narrow_bf16(values)  # type: ignore[call-arg]
 
 
-def test_several_results_and_memory_of_its_own() -> None:
+def test_numbers_and_their_number_are_those_of_the_signature() -> None:
+    numbers = np.array([3, 9, 5], np.int32)
+    assert counting.kth_largest_of(numbers, 2) == 5
+    assert type(counting.kth_largest_of(numbers, 2)) is int
+    assert convert.widen_f32(np.ones(1, np.float32), np.zeros(1, np.float32)) is True
+    words = np.zeros(4, np.uint32)
+    fill_words(2**64 - 1, 0, words)
+    assert words.tolist() == draws.words(2**64 - 1, 0, 4).tolist()
+    # another number of arguments would be written to as if it were memory
+    for wrong in ((), (numbers,), (numbers, 2, 0), (numbers, 2, None)):
+        with pytest.raises(TypeError, match="takes 2 arguments"):
+            counting.kth_largest_of(*wrong)
+    with pytest.raises(TypeError, match="keyword"):
+        counting.kth_largest_of(numbers, rank=2)
+    for wrong_number, error in (("2", TypeError), (2.5, TypeError), (2**63, OverflowError)):
+        with pytest.raises(error):
+            counting.kth_largest_of(numbers, wrong_number)  # type: ignore[arg-type]
+
+
+def test_nothing_is_kept_of_what_is_passed_and_returned() -> None:
+    values, out = np.ones(4, np.float32), np.zeros(4, np.float32)
+    before = [sys.getrefcount(one) for one in (values, out, None, True)]
+    for _ in range(1000):
+        convert.narrow_f32(values, out)
+        fill_words(1, 0, out.view(np.uint32))
+        with pytest.raises(TypeError):
+            convert.narrow_f32(values, None)  # type: ignore[arg-type]
+    after = [sys.getrefcount(one) for one in (values, out, None, True)]
+    assert all(abs(one - other) < 100 for one, other in zip(before, after, strict=True))
+
+
+def test_other_threads_run_meanwhile() -> None:
+    numbers = np.zeros(1 << 18, np.int32)
+    counting.kth_largest_of(numbers, 1)
+    came, calls = threading.Event(), []
+
+    def work() -> None:
+        while not came.is_set() and len(calls) < 2000:
+            calls.append(counting.kth_largest_of(numbers, 1))
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(3600)  # so that nothing but the kernel lets this thread go on
+    thread = threading.Thread(target=work)
+    try:
+        thread.start()
+        came.set()
+    finally:
+        sys.setswitchinterval(before)
+    thread.join()
+    assert len(calls) < 2000
+
+
+def test_memory_of_its_own() -> None:
     values = np.arange(5000, dtype=np.float32)
-    low, high = (int(np.float32(one).view(np.int32)) for one in (10, 20))
-    room = np.empty(5000, np.int32)
-    nothing = np.empty(0, np.float32)
-    above, equal, kept, _ = collect_between(values, nothing, low, high, room, 0)
-    assert (above, equal, kept) == (4979, 1, 9)
-    assert sorted(room[:kept].view(np.float32)) == list(range(11, 20))
+    low, high = (np.array([one], np.float32).view(np.int32) for one in (10, 20))
+    room = np.empty((1, 5000), np.int32)
+    counts = np.zeros((1, 4), np.int64)
+    counting.collect_between(values, np.empty(0, np.float32), low, high, room, counts)
+    assert counts.tolist() == [[4979, 1, 9, 1]]
+    assert sorted(room[0, :9].view(np.float32)) == list(range(11, 20))
