@@ -1,8 +1,8 @@
 """Sums over whole tensors that depend neither on the chunks nor on the threads.
 
 A tensor is cut into blocks of `BLOCK` elements, counted from its start; the last one is filled up
-with zeros. Within a block every `LANES`-th element is added up, by halves, and the sums of the
-blocks are added in float64. Magnitudes are added in float32 within a block, as
+with zeros. Within a block every `LANES`-th element is added up, and the sums of the blocks are
+added in float64. Magnitudes are added in float32 within a block, by halves, as
 `merging.methods.sums.total_magnitude` says; products are taken and added in float64, of which torch
 adds the parts in another order, so the two differ by a rounding or two of float64.
 """
@@ -10,12 +10,13 @@ adds the parts in another order, so the two differ by a rounding or two of float
 from __future__ import annotations
 
 import math
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from merging.kernels.chunks import Whole
-from merging.kernels.compiled import MODELS, VECTOR, compiled, inlined
+from merging.kernels.compiled import MODELS, VECTOR, Part, compiled, inlined
 from merging.kernels.numbers import float64
 from merging.kernels.weighted import BLOCK
 
@@ -25,6 +26,26 @@ if TYPE_CHECKING:
 # numbers that are summed side by side, a sixteenth of a block
 LANES = 64
 _ZERO = np.float32(0.0)
+# (float32 x, int64 place, float32 y, int64 place, float64 lanes, int64 row), with places in memory,
+# of arrays of any shape: adds a block's x y to a row; adds x x, x y and y y to three rows
+add_product: Any = Part(lambda: import_module("merging.kernels.products").add_product)
+add_products_of_two: Any = Part(
+    lambda: import_module("merging.kernels.products").add_products_of_two
+)
+
+
+@inlined
+def _add_pairs(vectors: Any, place: Any, lanes: Any) -> None:
+    """Add the products of all pairs of blocks that begin at a place of `[K, n]` vectors."""
+    n = vectors.shape[1]
+    if vectors.shape[0] == 2:
+        add_products_of_two(vectors, place, vectors, n + place, lanes, 0)
+    else:
+        row = 0
+        for i in range(vectors.shape[0]):
+            for j in range(i + 1):
+                add_product(vectors, n * i + place, vectors, n * j + place, lanes, row)
+                row += 1
 
 
 class BlockSums:
@@ -57,30 +78,6 @@ def fold(x: Any, lanes: Any) -> None:
         lanes[i] += float64(even + odd)
 
 
-@inlined
-def _product(x: Any, y: Any, i: Any) -> Any:
-    return float64(x[i]) * float64(y[i])
-
-
-@inlined
-def fold_products(x: Any, y: Any, lanes: Any) -> None:
-    """As `fold`, of the products of two blocks in float64."""
-    for i in range(LANES):
-        one = (_product(x, y, i) + _product(x, y, 512 + i)) + (
-            _product(x, y, 256 + i) + _product(x, y, 768 + i)
-        )
-        two = (_product(x, y, 128 + i) + _product(x, y, 640 + i)) + (
-            _product(x, y, 384 + i) + _product(x, y, 896 + i)
-        )
-        three = (_product(x, y, 64 + i) + _product(x, y, 576 + i)) + (
-            _product(x, y, 320 + i) + _product(x, y, 832 + i)
-        )
-        four = (_product(x, y, 192 + i) + _product(x, y, 704 + i)) + (
-            _product(x, y, 448 + i) + _product(x, y, 960 + i)
-        )
-        lanes[i] += (one + two) + (three + four)
-
-
 @compiled(f"void({MODELS}, {VECTOR}, int64, int64, float32[:, ::1], float64[:, ::1])")
 def add_gram(
     models: NDArray[np.float32],
@@ -105,11 +102,16 @@ def add_gram(
     while position < first + n:
         stop = min(position - position % BLOCK + BLOCK, first + n)
         place, size = position % BLOCK, stop - position
+        start = position - first
+        if size == BLOCK and not base.size:
+            _add_pairs(models, start, lanes)
+            position = stop
+            continue
         for k in range(n_models):
             vector = space[k, place : place + size]
-            model = models[k, position - first : stop - first]
+            model = models[k, start : start + size]
             if base.size:
-                origin = base[position - first : stop - first]
+                origin = base[start : start + size]
                 for i in range(size):
                     vector[i] = model[i] - origin[i]
             else:
@@ -117,11 +119,7 @@ def add_gram(
                     vector[i] = model[i]
         if stop % BLOCK == 0 or stop == end:
             space[:, place + size :] = _ZERO
-            pair = 0
-            for i in range(n_models):
-                for j in range(i + 1):
-                    fold_products(space[i], space[j], lanes[pair])
-                    pair += 1
+            _add_pairs(space, 0, lanes)
         position = stop
 
 
