@@ -63,8 +63,8 @@ def merge(
         if event.get("kind") == "result":
             result = event
             continue
-        if new and event.get("stage") == "Finishing":
-            # while the disk is waited for, which the result's last bytes take their time to reach
+        if new and opening is None and event.get("fraction", 0.0) >= 0.5:
+            # beside the kernels, which leave the interpreter to others most of the time
             opening = threading.Thread(target=_open_database)
             opening.start()
         yield event

@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from merging.checkpoints.stored import ITEM_BYTES
 from merging.output.layout import OutputTensor, Shard, lay_out, write_index
+from merging.output.storing import begin_to_store
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+# bytes of a file that the disk is given at a time while the merge goes on
+WINDOW = 8 << 20
 
 
 class Sink(Protocol):
@@ -82,7 +86,11 @@ class FolderSink(BytesSink):
     def write_bytes(self, name: str, start: int, data: memoryview) -> None:
         """Put elements as bytes at flat position `start` of tensor `name`."""
         file, offset = self._places[name]
-        _write_all(file, data, offset + start * ITEM_BYTES[self._tensors[name].dtype])
+        place = offset + start * ITEM_BYTES[self._tensors[name].dtype]
+        _write_all(file, data, place)
+        first, last = place // WINDOW, (place + len(data)) // WINDOW
+        if last > first:
+            begin_to_store(file, first * WINDOW, (last - first) * WINDOW)
 
     def __exit__(
         self,

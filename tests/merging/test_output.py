@@ -11,8 +11,10 @@ import yaml
 
 from merging.engine import merge_to_folder
 from merging.errors import RecipeError
-from merging.output.layout import read_shard_size
+from merging.output import storing
+from merging.output.layout import OutputTensor, read_shard_size
 from merging.recipes.recipe import Recipe
+from merging.streaming import sinks
 from tests.merging import models
 from tests.merging.models import TEMPLATE, change_json, finish
 
@@ -238,3 +240,36 @@ def test_sizes_of_files(text: str, n_bytes: int) -> None:
 def test_what_is_no_size_of_a_file(text: str) -> None:
     with pytest.raises(RecipeError, match="size|small"):
         read_shard_size(text)
+
+
+def test_the_system_takes_what_it_is_asked_to_store(tmp_path: Path) -> None:
+    ask = storing._sync_file_range()
+    if ask is None:
+        pytest.skip("this system has no such call")
+    with (tmp_path / "file").open("wb") as file:
+        file.write(bytes(1 << 20))
+        file.flush()
+        assert ask(file.fileno(), 0, 1 << 20, storing.SYNC_FILE_RANGE_WRITE) == 0
+        assert ask(file.fileno(), -1, 1 << 20, storing.SYNC_FILE_RANGE_WRITE) == -1
+    # what goes wrong there is left to fsync
+    storing.begin_to_store(-1, 0, 1)
+
+
+def test_every_window_of_a_file_is_given_to_the_disk_once_it_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(sinks, "WINDOW", 100)
+    monkeypatch.setattr(sinks, "begin_to_store", lambda _, place, size: asked.append((place, size)))
+    tensors = {"a": OutputTensor("BF16", (500,))}
+    data = bytes(range(250)) * 4
+    with sinks.FolderSink(tmp_path, tensors, max_shard_bytes=10**9, metadata={}) as sink:
+        for start in range(0, 500, 90):
+            sink.write_bytes("a", start, memoryview(data)[2 * start : 2 * min(start + 90, 500)])
+    (file,) = tmp_path.glob("*.safetensors")
+    n_bytes = file.stat().st_size
+    assert file.read_bytes()[-1000:] == data
+    header = n_bytes - 1000
+    covered = [place for begin, size in asked for place in range(begin, begin + size)]
+    first = header // 100 * 100
+    assert covered == list(range(first, n_bytes // 100 * 100))
