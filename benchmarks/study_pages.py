@@ -113,6 +113,8 @@ def in_browser(home: Path, runs: int) -> None:
 
     times = shared()
     titles = {"overview": "Overview", **pictures.titles(), "points": "Points"}
+    titles = {view: title.rsplit(" and ", 1)[-1].capitalize() if len(title) > 16 else title
+              for view, title in titles.items()}  # fmt: skip
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chrome")
     with times.served(home) as (url, _), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=times.FLAGS)

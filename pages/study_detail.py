@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from importlib.util import find_spec
 
 import streamlit as st
@@ -15,6 +14,7 @@ from pages.components.studies import overview, picture, point, points_table, pro
 
 POLL_SECONDS = 2.0
 PARTIAL_SECONDS = 10.0  # how often pictures follow a study that runs
+MOST_CHARS = 16
 OVERVIEW, POINTS, REPORT = "Overview", "Points", "Report"
 
 
@@ -65,7 +65,7 @@ def _progress(study_id: int) -> None:
 
 def _view() -> str:
     """Which view, kept in the address as `view=`."""
-    titles = pictures.titles()
+    titles = {name: _short(title) for name, title in pictures.titles().items()}
     views = {"overview": OVERVIEW, **titles, "points": POINTS}
     if find_spec("jobs.studies.report") is not None:
         views["report"] = REPORT
@@ -80,12 +80,16 @@ def _view() -> str:
     return str(chosen)
 
 
+def _short(title: str) -> str:
+    """A title that leaves room for the others beside it."""
+    return title if len(title) <= MOST_CHARS else title.split(" and ")[-1].capitalize()
+
+
 def _body(study_id: int, view: str) -> None:
     """The view, and the merge that is open above it."""
     row = study_rows.study(study_id)
     if row is None:
         return
-    start = time.perf_counter()
     with problems.told():
         if view == "overview":
             overview.draw(study_id)
@@ -98,7 +102,6 @@ def _body(study_id: int, view: str) -> None:
         else:
             picture.draw(study_id, view)
         point.draw_asked(row)
-    st.session_state.study_seconds = time.perf_counter() - start
 
 
 main()

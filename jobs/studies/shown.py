@@ -128,7 +128,7 @@ def best(study_id: int) -> list[Best]:
         beside = [(one, found.macro(one)) for one in found.constituents(point)]
         known = [(one, score) for one, score in beside if score is not None]
         top = max(known, key=lambda pair: pair[1], default=None)
-        who, _, how = pick.model.label.partition(" · ")
+        who, how = parts(point)
         shown.append(
             Best(str(point.stage), who, pick.model.key, pick.model.label, how,
                  found.macro(pick.model), name_of(top[0]) if top else "–",
@@ -182,8 +182,7 @@ def points(study_id: int) -> Rows:
     macros = found.macros("report")
     rows = []
     for row in study_rows.points(study_id):
-        label = _label(row.key, Point.from_mapping(row.point))
-        who, _, how = label.partition(" · ")
+        who, how = _parts(row.key, Point.from_mapping(row.point))
         place = found.row.get(row.key)
         value = float(macros[place]) if place is not None else np.nan
         rows.append({
@@ -194,16 +193,26 @@ def points(study_id: int) -> Rows:
     return rows
 
 
-_labels: dict[str, str] = {}
+_told: dict[str, tuple[str, str]] = {}
 
 
-def _label(key: str, one: Point) -> str:
-    """A point's label; a key never means another point."""
-    if key not in _labels:
-        if len(_labels) > 50_000:
-            _labels.clear()
-        _labels[key] = one.label
-    return _labels[key]
+def _parts(key: str, one: Point) -> tuple[str, str]:
+    """As `parts`; a key never means another point."""
+    if key not in _told:
+        if len(_told) > 50_000:
+            _told.clear()
+        _told[key] = parts(one)
+    return _told[key]
+
+
+def parts(one: Point) -> tuple[str, str]:
+    """What is merged, and how: `finance + math`, `TIES, density 0.2`."""
+    if one.stage != "instruct":
+        who, _, how = one.label.partition(" · ")
+        return who, how
+    names = [name for name in one.constituents if name != "instruct"]
+    who = "best merge" if one.on is not None else " + ".join(names)
+    return f"{who} + instruct", one.label
 
 
 def items(study_id: int, key: str, task: str) -> Rows:

@@ -13,6 +13,9 @@ MODULES = (
     "pyarrow.parquet",
     "streamlit.elements.arrow",
     "plotly.graph_objects",
+    "jobs.studies.shown",
+    "studies.findings",
+    "studies.pictures",
 )
 
 
