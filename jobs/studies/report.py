@@ -93,7 +93,7 @@ def _done(created: float, points: list[PointRow]) -> Mapping[str, str]:
 
 
 def _parent(name: str, ref: Any, row: ModelRow | None) -> dict[str, Any]:
-    """A model as the report names it; folders of this machine stay out of it."""
+    """A model as the report names it, by its registered name rather than its folder."""
     found = {"model": name, "name": ref.model, "revision": ref.revision,
              "fingerprint": ref.fingerprint}  # fmt: skip
     if os.path.isabs(ref.model):

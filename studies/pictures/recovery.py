@@ -65,6 +65,7 @@ def figure(found: Recovery, theme_: Theme = "light", *, expert: str = "") -> go.
     ticks += [(y, theme.label(f"{one.domain}{' (own)' if one.own else ''}", 24))
               for y, one in lines]  # fmt: skip
     result.update_yaxes(range=[at + 0.6, -0.6], tickvals=[y for y, _ in ticks], zeroline=False,
+                        showgrid=False,
                         ticktext=[text for _, text in ticks])  # fmt: skip
     result.update_xaxes(title={"text": "points; below 0: gained", "standoff": 4}, row=1, col=1)
     result.update_xaxes(title={"text": "% of what was lost", "standoff": 4}, row=1, col=2,
