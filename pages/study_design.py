@@ -138,7 +138,8 @@ def _start(draft: Draft, found: Look) -> None:
                 icon=":material/play_arrow:",
                 shortcut="Ctrl+Shift+Enter",
                 width="stretch",
-                disabled=found.plan is None,
+                disabled=found.plan is None
+                or (found.there is not None and not found.plan.evaluations),
             )
         if found.there is not None:
             links.link("study", "Open the study", icon=":material/monitoring:",

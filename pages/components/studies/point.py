@@ -133,8 +133,8 @@ def _scores(found: Shown) -> None:
         rows.append(
             {"Domain": task["domain"], "Task": task["task"],
              "This merge": None if mine is None else 100 * mine,
-             **{name: None if task[name] is None else 100 * task[name] for name in others},
-             "Over the best": 100 * (mine - best) if None not in (mine, best) else None}
+             "Over the best": 100 * (mine - best) if None not in (mine, best) else None,
+             **{name: None if task[name] is None else 100 * task[name] for name in others}}
         )  # fmt: skip
     number = st.column_config.NumberColumn(format="%.1f")
     st.dataframe(
