@@ -25,6 +25,10 @@ from studies.results import Results
 HERE = Path(__file__).parent
 POLICY = ("default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline';"
           " img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'")  # fmt: skip
+FLATTERED = (
+    '<p class="quiet">There is no split: what is best was chosen on the very items that it is '
+    "reported on, which flatters it.</p>"
+)
 MARKS = {"supported": "✓", "not supported": "✗", "cannot tell": "?"}
 
 
@@ -47,7 +51,7 @@ def page(
     sections = [
         _done(results, facts),
         _findings(verdicts),
-        *(_picture(one) for one in drawn),
+        *(_picture(one, results.has_split) for one in drawn),
         _section("points", "All merges", _table("points", opened=True)),
         _section("tables", "Tables", "".join(_table(one) for one in rest)),
         _again(results, facts),
@@ -160,7 +164,7 @@ def _finding(one: Finding) -> str:
     )
 
 
-def _picture(one: Drawn) -> str:
+def _picture(one: Drawn, has_split: bool) -> str:
     selects = "".join(
         f"<label>{escape(choice.title)} <select>"
         + "".join(f'<option value="{escape(value)}">{escape(choice.values[value])}</option>'
@@ -169,7 +173,8 @@ def _picture(one: Drawn) -> str:
         for choice in one.choices
     )  # fmt: skip
     body = (
-        f"<p>{escape(one.about)}</p><div class='choices'>{selects}</div>"
+        f"<p>{escape(one.about)}</p>{'' if has_split else FLATTERED}"
+        f"<div class='choices'>{selects}</div>"
         f'<div class="picture" data-name="{escape(one.name)}" role="img" '
         f'aria-label="{escape(one.title)}: the tables below have its numbers"><div></div></div>'
         f'<div class="picked" hidden></div>{"".join(_table(name) for name in one.tables)}'

@@ -149,6 +149,13 @@ def test_a_report_that_cannot_be_written_is_a_sentence(
         write(study, tmp_path / "no" / "r.html", facts)
 
 
+def test_without_a_split_every_picture_says_so(report: Path, tmp_path: Path) -> None:
+    write(world(5, n=20, split=False), tmp_path / "r.html", Facts("now"))
+    told = "chosen on the very items"
+    assert (tmp_path / "r.html").read_text().count(told) == len(PICTURES)
+    assert told not in report.read_text()
+
+
 def test_a_study_without_scores_has_a_report(study: Results, tmp_path: Path) -> None:
     nothing = replace(study, points=(), parents={}, tasks=(), similarity=None, cells=())
     write(nothing, tmp_path / "r.html", Facts("now"))
