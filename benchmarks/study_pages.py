@@ -1,7 +1,7 @@
 """How long a person waits on a study's page, in a real Chromium: 1,000 merges x 20 tasks.
 
     python benchmarks/study_pages.py [--merges 1000] [--tasks 20] [--items 100] [--runs 7]
-                                     [--home DIR]
+                                     [--home DIR] [--views gains pareto]
 
 Fills a home folder of its own with a study whose scores are made up (`tests.study_example`;
 `--home` keeps and reuses one), starts the real app on it, and times with the browser's clock:
@@ -156,7 +156,11 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=100)
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--home", type=Path, default=None)
+    parser.add_argument("--views", nargs="*", choices=list(VIEWS), help="only these")
     given = parser.parse_args()
+    for view in list(VIEWS) if given.views else []:
+        if view not in {"overview", "gains", *given.views}:
+            del VIEWS[view]
     home = given.home or Path(tempfile.mkdtemp(prefix="crucible-study-pages-"))
     home.mkdir(parents=True, exist_ok=True)
     fill(home, given.merges, given.tasks, given.items)
