@@ -98,7 +98,11 @@ def figure(
     _heat(result, values, x, rows_at, theme_, px, OF[of].split(",")[0])
     _marks(result, clear & ~sure, x, rows_at, theme_, px, "95 % interval excludes zero", True)
     _marks(result, sure, x, rows_at, theme_, px, "also after Holm's correction", False)
-    result.add_trace(_clickable(found, places, of, x, rows_at))
+    cells = _clickable(found, places, of, x, rows_at)
+    if len(places) * len(x) > MANY_CELLS:
+        _in_heatmap(result, cells, len(x), x, rows_at)
+    else:
+        result.add_trace(cells)
     bottom = max(rows_at) + 0.5
     _axes(result, places, gains, rows_at, heads, x, names, px, bottom)
     for name, at in domains:
@@ -107,7 +111,8 @@ def figure(
     pixels = (bottom + 0.5) * px
     return theme.finish(
         result, theme_, pixels + _room(names) + 120,
-        margin={"l": 8, "r": 12, "t": _room(names) + 52, "b": 62}, hoverdistance=-1,
+        margin={"l": 8, "r": 12, "t": _room(names) + 52, "b": 62},
+        hoverdistance=-1 if len(places) * len(x) <= MANY_CELLS else 3,
         # below this width numbers run into each other: whoever shows it scrolls sideways instead
         meta={"min_width": 270 + 25 * len(x)},
         legend={"orientation": "h", "y": 0, "yanchor": "top", "x": 0, "yref": "paper"},
@@ -215,13 +220,12 @@ def _marks(
     row, column = np.nonzero(where)
     dy = -0.36 if px >= 14 else 0.0
     size = 4 if px >= 14 else 4 if px > 6 else 3
-    many = row.size > theme.MANY
     result.add_trace(theme.marks(
         np.asarray(x, dtype=np.float32)[column],
         np.asarray(y, dtype=np.float32)[row] + np.float32(dy), None,
         {"symbol": "circle-open" if hollow else "circle", "size": size,
          "color": theme.INK[theme_], "line": {"width": 1, "color": theme.INK[theme_]}},
-        many=many, name=name, hoverinfo="skip",
+        many=False, name=name, hoverinfo="skip",
     ))  # fmt: skip
 
 
@@ -251,7 +255,27 @@ def _clickable(
         np.tile(np.asarray(x, dtype=np.float32), len(places)),
         np.repeat(np.asarray(y, dtype=np.float32), len(x)), data,
         {"symbol": "square", "size": 13, "opacity": 0, "color": "rgba(128,128,128,0.5)"},
-        many=len(data) > theme.MANY, name="", showlegend=False,
+        many=False, name="", showlegend=False,
+        hovertemplate="%{customdata[1]}<extra></extra>",
+        selected={"marker": {"opacity": 0.6}}, unselected={"marker": {"opacity": 0}},
+    )  # fmt: skip
+
+
+def _in_heatmap(
+    result: go.Figure, cells: Any, width: int, x: Sequence[float], y: Sequence[float]
+) -> None:
+    """Twenty thousand marks are slow to draw: cells tell themselves, a mark a row is clicked."""
+    places = np.arange(len(y) * width, dtype=np.float64).reshape(len(y), width)
+    order = np.nan_to_num(_gapped(places, x, y)[0], nan=-1).astype(np.int64)
+    flat = [*cells.customdata, ["", "", ""]]
+    result.data[0].update(
+        customdata=[[list(flat[i]) for i in line] for line in order], hoverinfo=None,
+        hovertemplate="%{customdata[1]}<extra></extra>", hoverongaps=False,
+    )  # fmt: skip
+    rows = [list(one) for one in cells.customdata[width - 1 :: width]]
+    result.add_scatter(
+        x=[x[-1]] * len(y), y=list(y), customdata=rows, mode="markers", showlegend=False,
+        marker={"symbol": "square", "size": 5, "opacity": 0, "color": "rgba(128,128,128,0.5)"},
         hovertemplate="%{customdata[1]}<extra></extra>",
         selected={"marker": {"opacity": 0.6}}, unselected={"marker": {"opacity": 0}},
     )  # fmt: skip
