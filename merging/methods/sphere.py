@@ -124,11 +124,14 @@ def _karcher_mean(
         size = math.sqrt(max(0.0, _quadratic(cosines, step)))
         if size < NEARLY_ZERO:
             break
-        mean = [
+        moved = [
             math.cos(size) * c + math.sin(size) / size * s for c, s in zip(mean, step, strict=True)
         ]
-        length = math.sqrt(_quadratic(cosines, mean))
-        mean = [c / length for c in mean]
+        length = math.sqrt(max(0.0, _quadratic(cosines, moved)))
+        # opposite vectors: what is left of their sum is rounding
+        if length < NEARLY_ZERO:
+            break
+        mean = [c / length for c in moved]
     return mean
 
 

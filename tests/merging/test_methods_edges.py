@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from merging.errors import RecipeError
+from merging.methods.sphere import karcher_factors
 from merging.recipes.recipe import Recipe
 from tests.merging.reference import REFERENCES
 from tests.merging.test_methods_properties import (
@@ -188,3 +191,13 @@ def test_a_vector_is_one_row_and_one_column(per: str) -> None:
     one, two = torch.tensor([3.0, 0.0]), torch.tensor([0.0, 3.0])
     merged = merge("nuslerp", None, [one, two], per=per)
     torch.testing.assert_close(merged, torch.full((2,), 3 / 2**0.5))
+
+
+@pytest.mark.parametrize("weights", [[0.9995, 0.0, 1.0], [1.0, 0.0, 0.75]])
+def test_a_karcher_mean_of_opposite_models_does_not_divide_by_what_rounding_left(
+    weights: list[float],
+) -> None:
+    products = [[1.0, 0.0, -1.0], [0.0, 0.0, 0.0], [-1.0, 0.0, 1.0]]
+    for max_iter in (1, 2, 10):
+        factors = karcher_factors(products, weights, max_iter=max_iter)
+        assert all(math.isfinite(one) for one in factors)
