@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from merging.kernels.draws import threshold, words
@@ -33,6 +33,7 @@ def test_first_numbers_under_key_zero_are_the_words_of_the_known_answer() -> Non
     assert (words(0, 0, 8) >> 16).tolist() == halves
 
 
+@settings(deadline=None)
 @given(
     key=st.integers(0, 2**64 - 1),
     start=st.integers(0, 2**40) | st.integers(2**35 - 20, 2**35 + 20),
