@@ -28,8 +28,8 @@ SCALES = (0.2, 1.6)
 WORDS = ("Oslo", "Lima", "Rome", "Kyoto")
 
 
-def design(merges: int, tasks: int, items: int, name: str = NAME) -> Design:
-    """The sandbox family with grids that make about so many merges."""
+def design(merges: int, tasks: int, items: int, name: str = NAME, **more: Any) -> Design:
+    """The sandbox family with grids that make about so many merges; `more` of the design's keys."""
     each = max(4, (merges - 8) // 7)  # of each of 3 + 3 + 1 sets of constituents
     n_ties, n_dare = max(1, each // 4), max(1, each // 4)
     n_sum = each - n_ties - n_dare
@@ -47,14 +47,15 @@ def design(merges: int, tasks: int, items: int, name: str = NAME) -> Design:
         ],
         "instruct_stage": {"alpha": [0, 1.0]},
         "suite": "sandbox", "tasks": list(load_suite("sandbox").tasks)[:tasks], "limit": items,
+        **more,
     })  # fmt: skip
 
 
-def fill(merges: int = 1000, tasks: int = 20, items: int = 100, seed: int = 0) -> int:
+def fill(merges: int = 1000, tasks: int = 20, items: int = 100, seed: int = 0, **more: Any) -> int:
     """Write the study; every merge is done and scored. Returns its number."""
     rng = np.random.default_rng(seed)
     registry.ensure_sandbox()
-    planned = design(merges, tasks, items)
+    planned = design(merges, tasks, items, **more)
     known = parents.register(planned)
     pinned = parents.pinned(planned, known)
     with transaction() as opened:

@@ -203,6 +203,15 @@ def test_every_view_opens_by_its_address(open_page: Open, study: int, view: str)
         assert app.get("plotly_chart")
 
 
+@pytest.mark.parametrize("split", [None, {"seed": 1, "share": 0.5}])
+def test_a_picture_says_whether_its_best_is_flattered(
+    home: Path, open_page: Open, split: dict[str, float] | None
+) -> None:
+    study = study_example.fill(12, 3, 24, split=split)
+    text = text_of(open_page("study_detail", study=str(study), view="sensitivity"))
+    assert ("There is no split" in text) == (split is None)
+
+
 def test_a_point_opens_by_its_address(open_page: Open, study: int) -> None:
     key = shown.results(study).points[0].key
     app = open_page("study_detail", study=str(study), point=key)

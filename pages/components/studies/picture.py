@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import streamlit as st
 
-from jobs.studies import pictures
+from jobs.studies import pictures, shown
 from pages.components import words
 from pages.components.studies import point
 
@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 MOST_CHOICES = 4  # more are a list, not a row of buttons
 MOST_CHARS = 60
 WIDE, LEAST_PIXELS = "study_picture", 520
+FLATTERED = "There is no split: what is best was chosen on the very items it is reported on."
 
 
 def draw(study_id: int, name: str) -> None:
     """Draw it as far as it can be known by now."""
     found = pictures.analysed(study_id, name)
-    st.caption(found.picture.about)
+    split = shown.results(study_id).has_split
+    st.caption(found.picture.about if split else f"{found.picture.about} {FLATTERED}")
     chosen = _choices(found)
     theme = "dark" if st.context.theme.type == "dark" else "light"
     figure = pictures.figure(found, theme, chosen)
