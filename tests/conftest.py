@@ -7,8 +7,14 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+from tests import chromium
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # Set before anything of ours (or of Hugging Face's) is imported, so that no test can write into
 # the user's own data folder or reach for a hub. Children of the tests inherit it.
@@ -41,6 +47,19 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def project() -> Path:
     """The project's root folder."""
     return PROJECT
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One browser for all tests: playwright runs only once in a process."""
+    found = chromium.find()
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=chromium.TIMEOUT_MS)
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=found, args=chromium.FLAGS)
+        yield launched
+        launched.close()
 
 
 def pytest_sessionfinish() -> None:

@@ -1,13 +1,8 @@
-"""The real app on a free port with an empty home, and a real Chromium looking at it.
-
-Chromium is `CRUCIBLE_CHROMIUM`, else the first of the usual names on the path. Without one these
-tests are skipped, and fail where `CI=true`.
-"""
+"""The real app on a free port with an empty home, and tabs of a real Chromium looking at it."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -21,41 +16,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.chromium import TIMEOUT_MS
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 PROJECT = Path(__file__).resolve().parents[2]
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-TIMEOUT_MS = 90_000  # the machine may be busy
-
-
-@pytest.fixture(scope="session")
-def chromium() -> str:
-    """Path of the browser."""
-    named = os.environ.get("CRUCIBLE_CHROMIUM")
-    found = named or next((path for path in map(shutil.which, NAMES) if path), None)
-    if found:
-        return found
-    reason = "there is no Chromium: install one, or name it in CRUCIBLE_CHROMIUM"
-    if os.environ.get("CI", "").lower() == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-@pytest.fixture(scope="session")
-def browser(chromium: str) -> Iterator[Browser]:
-    """One browser for all tests."""
-    from playwright.sync_api import expect, sync_playwright
-
-    expect.set_options(timeout=TIMEOUT_MS)
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield launched
-        launched.close()
 
 
 @pytest.fixture(scope="session")

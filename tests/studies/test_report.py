@@ -22,7 +22,6 @@ from studies.pictures import PICTURES
 from studies.report import Facts, write
 from studies.report.tables import to_csv
 from studies.results import Results
-from tests.browser.conftest import browser, chromium  # noqa: F401
 from tests.studies.test_pictures import NASTY
 from tests.studies.world import world
 
@@ -173,7 +172,7 @@ def test_the_example_in_the_docs_is_a_report_of_the_sandbox_study() -> None:
 
 
 @pytest.fixture
-def opened(browser: Browser, report: Path) -> Iterator[Page]:  # noqa: F811
+def opened(browser: Browser, report: Path) -> Iterator[Page]:
     """The report in a browser that has no network; requests and errors fail the test."""
     context = browser.new_context(offline=True, viewport={"width": 1300, "height": 900})
     page = context.new_page()
