@@ -9,10 +9,9 @@ from db.queries import models as model_rows
 from jobs.models import names, registry
 from jobs.running import api
 from jobs.scores.parts import Part
-from jobs.studies import submit
 from merging.errors import HubError, RecipeError
 from merging.recipes.recipe import Recipe
-from pages.components import add_model, gallery, links, presses, problems
+from pages.components import gallery, links, presses, problems, start_from
 from pages.components.build import fit, keys, recipe_form, recipe_yaml
 from pages.components.build.draft import Draft
 from pages.components.scores import planned as scores_planned
@@ -26,7 +25,9 @@ def main() -> None:
     draft = recipe_form.current() or _first_draft()
     # What is known by imported scores alone has no weights to merge.
     models = [row for row in model_rows.models() if row.source or row.recipe_yaml]
-    _start_from(draft)
+    examples = gallery.examples()
+    said = f"{len(examples)} recipes to begin with"
+    start_from.draw("build", "Start from an example", examples, said, recipe_yaml.load)
     left, right = st.columns([7, 5], gap="large")
     with left:
         recipe_form.draw(draft, models)
@@ -55,6 +56,8 @@ def _load_from_address() -> None:
             else:
                 recipe_yaml.load(row.recipe_yaml, clone=True)
         elif point is not None:
+            from jobs.studies import submit  # no light import, and few come this way
+
             study, _, merge = point.partition(".")
             recipe_yaml.load(submit.recipe_of(links.as_number(study) or 0, merge), clone=True)
         elif key is not None:
@@ -74,32 +77,6 @@ def _first_draft() -> Draft:
         draft = Draft(method="task_arithmetic")
     recipe_form.put(draft)
     return draft
-
-
-def _start_from(draft: Draft) -> None:
-    titles = {each.key: each for each in gallery.examples()}
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        st.selectbox(
-            "Start from an example",
-            list(titles),
-            index=None,
-            key="build_example",
-            format_func=lambda key: titles[key].title if key in titles else str(key),
-            placeholder=f"{len(titles)} recipes to begin with",
-            on_change=_load_example,
-            width=420,
-        )
-        with st.popover("Add a model", icon=":material/add:"):
-            add_model.draw("build_add")
-    chosen = titles.get(st.session_state.get("build_example") or "")
-    if chosen:
-        st.caption(chosen.story)
-
-
-def _load_example() -> None:
-    found = gallery.example(st.session_state.get("build_example") or "")
-    if found:
-        recipe_yaml.load(found.text)
 
 
 def _recipe(draft: Draft) -> tuple[Recipe | None, str | None]:

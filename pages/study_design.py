@@ -12,7 +12,7 @@ from db.queries import models as model_rows
 from db.queries import studies as study_rows
 from jobs.models import registry
 from jobs.studies.look import Look, look
-from pages.components import add_model, links, presses, problems
+from pages.components import links, presses, problems, start_from
 from pages.components.studies import design_yaml, form, plan_card, shipped
 from pages.components.studies.draft import Draft
 from studies.design import Design
@@ -28,7 +28,9 @@ def main() -> None:
         registry.ensure_sandbox()
     _load_from_address()
     draft = form.current() or _first_draft()
-    _start_from()
+    designs = shipped.designs()
+    said = f"{len(designs)} designs to begin with"
+    start_from.draw("study", "Start from a shipped design", designs, said, design_yaml.load)
     # What is known by imported scores alone has no weights to merge.
     models = [row for row in model_rows.models() if row.source or row.recipe_yaml]
     left, right = st.columns([7, 5], gap="large")
@@ -71,32 +73,6 @@ def _first_draft() -> Draft:
         draft = Draft.from_design(Design.from_yaml(found.text))
     form.put(draft)
     return draft
-
-
-def _start_from() -> None:
-    titles = {each.key: each for each in shipped.designs()}
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        st.selectbox(
-            "Start from a shipped design",
-            list(titles),
-            index=None,
-            key="study_example",
-            format_func=lambda key: titles[key].title if key in titles else str(key),
-            placeholder=f"{len(titles)} designs to begin with",
-            on_change=_load_example,
-            width=420,
-        )
-        with st.popover("Add a model", icon=":material/add:"):
-            add_model.draw("study_add")
-    chosen = titles.get(st.session_state.get("study_example") or "")
-    if chosen:
-        st.caption(chosen.story)
-
-
-def _load_example() -> None:
-    found = shipped.design(st.session_state.get("study_example") or "")
-    if found:
-        design_yaml.load(found.text)
 
 
 def _look(data: dict[str, Any]) -> Look:

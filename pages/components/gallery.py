@@ -13,7 +13,7 @@ _HEADER = re.compile(r"^# (Title|Story): (.+)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Example:
-    """One recipe of the gallery. `key` names it in addresses."""
+    """A shipped file to begin with. `key` names it in addresses."""
 
     key: str
     title: str
@@ -24,7 +24,8 @@ class Example:
 @cache
 def examples() -> tuple[Example, ...]:
     """The gallery in its own order; the first is where a newcomer starts."""
-    return tuple(_read(path) for path in sorted(FOLDER.glob("*.yaml"), key=_number))
+    paths = sorted(FOLDER.glob("*.yaml"), key=_number)
+    return tuple(read(path, path.stem.partition("-")[2]) for path in paths)
 
 
 def example(key: str) -> Example | None:
@@ -38,8 +39,8 @@ def _number(path: Path) -> tuple[int, str]:
     return (int(number) if number.isdecimal() else 1_000_000, path.stem)
 
 
-def _read(path: Path) -> Example:
+def read(path: Path, key: str) -> Example:
+    """A file with its title and its story, which stand in its first lines."""
     text = path.read_text(encoding="utf-8")
     said = dict(_HEADER.findall(text))
-    key = path.stem.partition("-")[2]
     return Example(key, said.get("Title", key), said.get("Story", ""), text)

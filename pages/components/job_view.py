@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -38,10 +40,16 @@ def row_of_parts() -> DeltaGenerator:
 
 def badge(row: JobRow) -> str:
     """The state as a word with its icon, in Markdown."""
-    word, icon, color = STATES.get(row.state, (row.state, "help", "gray"))
-    if row.state == "running" and row.cancel_requested:
-        word = "stopping"
-    return f":{color}-badge[:material/{icon}: {word}]"
+    stopping = row.state == "running" and row.cancel_requested
+    return state_badge(STATES, row.state, "stopping" if stopping else None)
+
+
+def state_badge(
+    states: Mapping[str, tuple[str, str, str]], state: str, word: str | None = None
+) -> str:
+    """A state as a badge in Markdown; `states` gives each its word, icon and colour."""
+    said, icon, color = states.get(state, (state, "help", "gray"))
+    return f":{color}-badge[:material/{icon}: {word or said}]"
 
 
 def progress(row: JobRow) -> None:

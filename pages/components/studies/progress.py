@@ -28,8 +28,7 @@ MOST_SAID = 3
 
 def badge(found: dict[str, Any]) -> str:
     """The state as a word with its icon, in Markdown."""
-    word, icon, color = STATES.get(found["state"], (found["state"], "help", "gray"))
-    return f":{color}-badge[:material/{icon}: {word}]"
+    return job_view.state_badge(STATES, found["state"])
 
 
 def line(row: StudyRow) -> None:

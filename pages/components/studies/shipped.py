@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from functools import cache
 
-from pages.components.gallery import FOLDER, Example
+from pages.components import gallery
+from pages.components.gallery import Example
 
-_HEADER = re.compile(r"^# (Title|Story): (.+)$", re.MULTILINE)
 FIRST = "sandbox-three-stages"
 
 
 @cache
 def designs() -> tuple[Example, ...]:
     """The one that runs on every machine first."""
-    found = []
-    for path in (FOLDER / "studies").glob("*.yaml"):
-        text = path.read_text(encoding="utf-8")
-        said = dict(_HEADER.findall(text))
-        found.append(Example(path.stem, said.get("Title", path.stem), said.get("Story", ""), text))
+    found = [gallery.read(path, path.stem) for path in (gallery.FOLDER / "studies").glob("*.yaml")]
     return tuple(sorted(found, key=lambda one: (one.key != FIRST, one.key)))
 
 
