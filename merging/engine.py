@@ -7,7 +7,7 @@ its result. It keeps no more of the parents in memory than a chunk of a tensor p
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,20 +113,31 @@ def merge_to_folder(
     return out
 
 
-def pin(parents: Parents) -> Parents:
+def pin(
+    parents: Parents,
+    *,
+    but: Collection[str] = (),
+    held_to: str = "the recipe is pinned to",
+    mend: str = "Remove the fingerprint to merge what is there.",
+) -> Parents:
     """The same parents with the recipe tied to the content of their weights.
+
+    Args:
+        parents: opened.
+        but: references that have no files of their own.
+        held_to: which weights are expected, in the words of the error.
+        mend: what to do about others, a sentence.
 
     Raises:
         ModelError: the recipe is pinned already, to other weights than these.
     """
-    found = {ref: fingerprint_of(one) for ref, one in parents.by_ref.items()}
+    found = {ref: fingerprint_of(one) for ref, one in parents.by_ref.items() if ref not in but}
     for ref, value in found.items():
         expected = parents.recipe.identity(ref)
         if expected not in (ref, value):
             raise ModelError(
-                f"{ref} does not hold the weights the recipe is pinned to (fingerprint "
-                f"{value[:12]}, expected {expected[:12]}). Remove the fingerprint to merge what is "
-                "there."
+                f"{ref} does not hold the weights {held_to} (fingerprint {value[:12]}, expected "
+                f"{expected[:12]}). {mend}"
             )
     recipe = parents.recipe.pinned(found)
     return replace(parents, recipe=recipe, constituents=tuple(recipe.in_merge_order()))

@@ -12,11 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from merging.checkpoints.fingerprints import fingerprint_of
 from merging.checkpoints.parents import Parents, open_parents
 from merging.checkpoints.stored import torch_dtype
 from merging.checkpoints.views import View
-from merging.engine import require_fit
+from merging.engine import pin, require_fit
 from merging.errors import MergingError, ModelError
 from merging.in_memory import merge_to_model
 from merging.recipes.recipe import Recipe
@@ -240,16 +239,12 @@ def _pinned(parents: Parents) -> Parents:
     Raises:
         ModelError: a parent is not what it was when the study was planned.
     """
-    found = {ref: fingerprint_of(one) for ref, one in parents.by_ref.items() if ref != PREVIOUS}
-    for ref, value in found.items():
-        expected = parents.recipe.identity(ref)
-        if expected not in (ref, value):
-            raise ModelError(
-                f"{ref} does not hold the weights that the study was planned with (fingerprint "
-                f"{value[:12]}, expected {expected[:12]}). Put them back, or plan the study anew."
-            )
-    recipe = parents.recipe.pinned(found)
-    return replace(parents, recipe=recipe, constituents=tuple(recipe.in_merge_order()))
+    return pin(
+        parents,
+        but=(PREVIOUS,),
+        held_to="that the study was planned with",
+        mend="Put them back, or plan the study anew.",
+    )
 
 
 def _companions(recipe: Recipe, folders: Mapping[str, Path]) -> str:
