@@ -145,7 +145,7 @@ def test_an_embedding_with_as_many_rows_as_columns(tmp_path: Path) -> None:
     expected = adapters.train(base, tmp_path / "adapter", target_modules=["embed_tokens"])
     name = "model.embed_tokens.weight"
     with adapters.opened(base, tmp_path / "adapter") as both:
-        torch.testing.assert_close(both.read(name), expected[name], rtol=2e-6, atol=1e-7)
+        torch.testing.assert_close(both.read(name), expected[name], rtol=2e-6, atol=5e-7)
 
 
 def test_a_tokenizer_beside_the_adapter_is_the_models(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_a_conv1d_model(tmp_path: Path) -> None:
     )
     with adapters.opened(tmp_path / "base", tmp_path / "adapter") as both:
         for name in both.tensors:
-            torch.testing.assert_close(both.read(name), expected[name], rtol=2e-6, atol=1e-7)
+            torch.testing.assert_close(both.read(name), expected[name], rtol=2e-6, atol=5e-7)
 
 
 def test_the_fingerprint_covers_base_adapter_and_scaling(tmp_path: Path) -> None:
