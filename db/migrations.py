@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, text
 
-from db import schema_1, schema_2, schema_3, schema_4, schema_5
+from db import schema_1, schema_2, schema_3, schema_4, schema_5, schema_6
 from db.errors import DatabaseError
 
 Migration = Callable[[Connection], None]
@@ -25,6 +25,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     schema_3.upgrade,
     schema_4.upgrade,
     schema_5.upgrade,
+    schema_6.upgrade,
 )
 
 

@@ -18,6 +18,8 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    false,
+    literal_column,
     true,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
@@ -88,6 +90,13 @@ class Job(Base):
     # queued | running | done | failed | cancelled
     group: Mapped[str | None] = mapped_column(String(40), index=True)  # jobs started by one press
     priority: Mapped[int] = mapped_column(default=0)  # higher runs first
+    place: Mapped[float] = mapped_column(  # among equal priorities the lowest runs first
+        default=literal_column("(SELECT coalesce(max(place), 0) + 1 FROM jobs)"),
+        server_default="0",
+        index=True,
+    )
+    paused: Mapped[bool] = mapped_column(default=False, server_default=false())
+    content: Mapped[str | None] = mapped_column(String(64), index=True)  # hash of what is asked
     attempt: Mapped[int] = mapped_column(default=0)  # fences every later write
     deaths: Mapped[int] = mapped_column(default=0)  # starts that ended by a signal or a lost worker
     max_attempts: Mapped[int] = mapped_column(default=3)  # deaths at which the job fails
@@ -106,9 +115,9 @@ class Job(Base):
     result: Mapped[dict[str, Any] | None]
     created: Mapped[float] = mapped_column(default=time.time)
     started: Mapped[float | None]
-    ended: Mapped[float | None]
+    ended: Mapped[float | None] = mapped_column(index=True)
 
-    __table_args__ = (Index("jobs_claim", "state", "priority", "id"),)
+    __table_args__ = (Index("jobs_claim", "state", priority.desc(), "place", "id"),)
 
 
 class Dependency(Base):
@@ -252,7 +261,7 @@ class Judging(Base):
 class Study(Base):
     """A designed set of merges and scores; its design's newest form."""
 
-    __tablename__ = "studies"
+    __tablename__ = "study_designs"  # `studies` is the name of a table of Optuna's
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(200), unique=True)
@@ -270,7 +279,7 @@ class StudyPoint(Base):
     __tablename__ = "study_points"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id", ondelete="CASCADE"))
+    study_id: Mapped[int] = mapped_column(ForeignKey("study_designs.id", ondelete="CASCADE"))
     key: Mapped[str] = mapped_column(String(64))
     stage: Mapped[str] = mapped_column(String(20))  # 1 | 2 | 3 | instruct
     position: Mapped[int]  # in the design's own order
@@ -325,6 +334,23 @@ class ItemList(Base):
 
     hash: Mapped[str] = mapped_column(String(64), primary_key=True)
     items: Mapped[bytes]  # [[doc_id, doc_hash], ...], packed
+
+
+class Search(Base):
+    """A search for the best recipe; its trials are in Optuna's own tables, under `storage`."""
+
+    __tablename__ = "searches"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(200), unique=True)
+    design: Mapped[dict[str, Any]]  # `search.design.SearchDesign` as plain data
+    design_hash: Mapped[str] = mapped_column(String(64))
+    storage: Mapped[str] = mapped_column(String(200), unique=True)  # name of the study in Optuna
+    group: Mapped[str | None] = mapped_column(String(40), index=True)  # jobs of the newest press
+    chosen: Mapped[dict[str, Any] | None]  # what is reported on the held-out items
+    note: Mapped[str] = mapped_column(Text, default="")
+    archived: Mapped[bool] = mapped_column(default=False)
+    created: Mapped[float] = mapped_column(default=time.time)
 
 
 class Setting(Base):
