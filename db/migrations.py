@@ -1,20 +1,19 @@
 """Numbered steps from each released shape of the database to the next, forward only.
 
 SQLite keeps the number in `user_version`; other databases in the table `schema_version`. Before
-a database with contents is changed, SQLite writes a copy of it beside the file.
+a SQLite file with contents is changed, a copy of it is written beside it (`db.sqlite.back_up`).
+Only tables of ours are touched, whatever else lives in the database.
 """
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Callable
-from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, text
 
-from db import schema_1, schema_2, schema_3, schema_4, schema_5, schema_6
+from db import schema_1, schema_2, schema_3, schema_4, schema_5, schema_6, sqlite
 from db.errors import DatabaseError
+from db.plain_errors import where
 
 Migration = Callable[[Connection], None]
 
@@ -44,48 +43,57 @@ def version(connection: Connection) -> int:
 
 
 def migrate(engine: Engine) -> None:
-    """Bring a database to the newest version, each step in its own transaction.
+    """Bring a database to the newest version, all steps in one transaction.
+
+    Killed anywhere in between, the database stays as it was. Of programs that start at the same
+    moment the first does it, and the others find it done.
 
     Raises:
-        DatabaseError: the database was written by a newer version of Crucible.
+        DatabaseError: the database was written by a newer version of Crucible, or by another
+            program, or its disk has no room for the copy.
     """
     with engine.connect() as connection:
         found = version(connection)
-    if found > newest():
-        raise DatabaseError(
-            f"The database {engine.url.render_as_string(hide_password=True)} was written by a "
-            f"newer version of Crucible (its format is {found}, this program knows up to "
-            f"{newest()}). Update Crucible, or set CRUCIBLE_HOME to another folder.",
-            exit_code=2,
-        )
+    _refuse_newer(engine, found)
     if found == newest():
         return
-    if found > 0:
-        back_up(engine, found)
-    writer = engine.execution_options(crucible_writes=True)
-    for number in range(found, newest()):
-        with writer.begin() as connection:
-            # Two programs may start at the same moment: the second finds the step done.
-            if version(connection) > number:
-                continue
+    with engine.execution_options(crucible_writes=True).begin() as connection:
+        found = version(connection)
+        _refuse_newer(engine, found)
+        if found == newest():
+            return
+        if found == 0:
+            _refuse_strangers(engine, connection)
+        elif connection.dialect.name == "sqlite" and engine.url.database:
+            sqlite.back_up(engine.url.database, found)
+        for number in range(found, newest()):
             MIGRATIONS[number](connection)
-            _stamp(connection, number + 1)
+        _stamp(connection, newest())
 
 
-def back_up(engine: Engine, found: int) -> Path | None:
-    """Copy a SQLite database beside itself, whole and consistent; other databases: None."""
-    if engine.dialect.name != "sqlite" or not engine.url.database:
-        return None
-    source = Path(engine.url.database)
-    copy = source.with_name(f"{source.stem}-v{found}-{time.strftime('%Y%m%d-%H%M%S')}.db")
-    if copy.exists():
-        copy = copy.with_name(f"{copy.stem}-{os.getpid()}.db")
-    raw = engine.raw_connection()  # a transaction, which SQLAlchemy always begins, is in the way
-    try:
-        raw.cursor().execute("VACUUM INTO ?", (str(copy),))
-    finally:
-        raw.close()
-    return copy
+def _refuse_newer(engine: Engine, found: int) -> None:
+    if found <= newest():
+        return
+    other = "CRUCIBLE_HOME to another folder"
+    if engine.dialect.name != "sqlite":
+        other = "CRUCIBLE_DATABASE_URL to another database"
+    raise DatabaseError(
+        f"The database {where(engine.url)} was written by a newer version of Crucible (its format "
+        f"is {found}, this program knows up to {newest()}). Update Crucible, or set {other}.",
+        exit_code=2,
+    )
+
+
+def _refuse_strangers(engine: Engine, connection: Connection) -> None:
+    """Tables of our names without a version are not ours: nothing is mixed with them."""
+    taken = {*schema_1.METADATA.tables, *schema_5.METADATA.tables}
+    taken &= set(inspect(connection).get_table_names())
+    if taken:
+        raise DatabaseError(
+            f"The database {where(engine.url)} holds tables of another program "
+            f"({', '.join(sorted(taken))}). Give Crucible a database of its own.",
+            exit_code=2,
+        )
 
 
 def _stamp(connection: Connection, number: int) -> None:
