@@ -13,10 +13,11 @@ from typing import Any
 
 import anyio.to_thread
 import streamlit as st
+from starlette.middleware import Middleware
 
 from jobs.models import registry
 from jobs.running import supervise
-from pages.components import problems, warm
+from pages.components import guard, problems, warm
 
 ROOT = Path(__file__).resolve().parent
 
@@ -43,7 +44,12 @@ async def lifespan(_app: st.App) -> AsyncIterator[dict[str, Any]]:
         await anyio.to_thread.run_sync(supervise.stop_worker)
 
 
-app = st.App(ROOT / "pages" / "main.py", lifespan=lifespan, on_script_error=problems.unforeseen)
+app = st.App(
+    ROOT / "pages" / "main.py",
+    lifespan=lifespan,
+    middleware=[Middleware(guard.Guard)],
+    on_script_error=problems.unforeseen,
+)
 
 if __name__ == "__main__":
     # not app.run(): this way `python app.py --server.port 9000` and STREAMLIT_* settings work too

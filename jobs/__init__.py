@@ -5,3 +5,7 @@ cancel_group, retry), `jobs.models.registry` (models by name), `jobs.running.sup
 worker's life) and `jobs.running.inline` (run a group in a terminal), and read what happens from
 `db.queries`.
 """
+
+from jobs import quiet
+
+quiet.telemetry_off()

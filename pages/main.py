@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 from streamlit.delta_generator_singletons import context_dg_stack, get_default_dg_stack_value
 
-from pages.components import links, presses, problems, sidebar
+from pages.components import links, login, presses, problems, sidebar
 
 # Without fast reruns (.streamlit/config.toml) a run may follow a fragment's on the same thread, and
 # Streamlit 1.67 would then draw the whole page where that fragment stands.
@@ -20,6 +20,7 @@ st.set_page_config(
     menu_items={"About": "Crucible: build, benchmark and compare merges of language models."},
 )
 st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "icon.svg"))
+login.require()
 
 
 def _page(name: str, title: str, icon: str, help: str, hidden: bool = False) -> st.Page:
@@ -73,5 +74,6 @@ with problems.told():
     presses.enter(page.url_path)
     links.arrive(page.url_path)
     sidebar.draw()
+    login.draw()
     page.run()
     presses.leave()
