@@ -11,6 +11,12 @@ class EvaluationError(Exception):
     exit_code: ClassVar[int] = 1
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out: Python's own, a GPU's, or torch's on a CPU."""
+    told = "can't allocate memory" in str(error) or "not enough memory" in str(error)
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or told
+
+
 class SuiteError(EvaluationError):
     """Wrong input: an unknown suite or task, a malformed YAML, a limit out of range."""
 

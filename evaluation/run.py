@@ -45,6 +45,7 @@ def evaluate(
     skip: Collection[str] = frozenset(),
     prepared: Prepared | None = None,
     journal: Journal | None = None,
+    halvings: int = 0,
 ) -> Iterator[Event]:
     """Score a model on the tasks of a suite.
 
@@ -65,6 +66,8 @@ def evaluate(
         journal: where this model's replies are kept while a task is not finished, and found again
             by the next run; None to keep none. A score's event names the ``journal`` file that
             belongs to it, for whoever records the score to delete (``evaluation.journal.forget``).
+        halvings: how often less than usual is to be in memory at a time, because it ran out: half
+            the batch, a quarter ... What is scored is the same.
 
     Yields:
         stage, progress, warning, log, score, task_error and, last, result events::
@@ -81,6 +84,7 @@ def evaluate(
     Raises:
         SuiteError: a limit below 1 or a task that the suite does not have.
         EvaluationFailure: a model that cannot be scored at all.
+        MemoryError, torch.OutOfMemoryError: memory ran out; more ``halvings`` may help.
     """
     started = time.perf_counter()
     names = _chosen(suite, tasks)
@@ -94,7 +98,7 @@ def evaluate(
 
     with _threads_for(model):
         kept = None if journal is None else lambda name: journal.of(config_hash(configs[name]))
-        session = Session(model, tokenizer, suite, limit, part, prepared, kept)
+        session = Session(model, tokenizer, suite, limit, part, prepared, kept, halvings)
         for event in session.run([name for name in names if name not in skip]):
             if event["kind"] == "score":
                 config = configs[event["task"]]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from evaluation import held_out_items
 from evaluation.answers import score_task
-from evaluation.errors import EvaluationError, TaskError
+from evaluation.errors import EvaluationError, TaskError, is_out_of_memory
 from evaluation.extraction.reply import Reply
 from evaluation.harness.items import Item, LeftOut, build_items, told
 from evaluation.harness.tasks import count_items, load_task, quiet_harness
@@ -38,6 +38,7 @@ class Session:
         part: of a split of the items, None for all of them.
         prepared: what was made for models of this tokenizer before; None to make it.
         journal: gives each task's kept replies by its name; None to keep none.
+        halvings: how often less than usual is to be in memory at a time, because it ran out.
     """
 
     def __init__(
@@ -49,7 +50,9 @@ class Session:
         part: Part | None = None,
         prepared: Prepared | None = None,
         journal: Callable[[str], TaskJournal] | None = None,
+        halvings: int = 0,
     ) -> None:
+        self.halvings = halvings
         self.journal = journal
         self.prepared = prepared
         self.model = model
@@ -87,6 +90,8 @@ class Session:
             except EvaluationError as error:
                 yield self._error(name, error)
             except Exception as error:  # one task's surprise must not cost the others
+                if is_out_of_memory(error):
+                    raise  # but memory that ran out would: a smaller batch may fit
                 yield {"kind": "log", "text": traceback.format_exc()}
                 yield self._error(name, error)
             finished += counts[name]
@@ -164,6 +169,7 @@ class Session:
                 chat_template=fallback,
                 warn=self._warnings.append,
                 thinking=settings.strips_thinking,
+                halvings=self.halvings,
                 encoder=self.prepared.encoder(settings.add_bos_token) if self.prepared else None,
             )
         return self._scorers[key]

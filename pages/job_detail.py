@@ -7,7 +7,7 @@ import streamlit as st
 from db.queries import jobs as job_rows
 from db.queries import models as model_rows
 from db.queries.jobs import JobRow
-from jobs.running import api
+from jobs.running import api, memory
 from pages.components import job_view, links, problems, words
 from pages.components.models import verify_result
 from pages.components.scores import card as score_card
@@ -96,6 +96,8 @@ def _job(row: JobRow, *, alone: bool) -> None:
             job_view.progress(row)
         elif (row.result or {}).get("reused"):
             st.caption(problems.as_text(row.stage))
+        if starved := memory.told(row.kind, row.result):
+            st.caption(f":material/memory: {starved}")
         if row.error:
             st.error(problems.as_text(row.error), icon=":material/error:")
         if alone or row.state in ("running", "failed"):

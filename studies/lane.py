@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evaluation.errors import is_out_of_memory
 from merging.errors import MergingError, ModelError
 from studies.combined import but_scale
 from studies.points import PREVIOUS
@@ -66,6 +67,9 @@ class Lane:
         dtype: that scores are taken in.
         most_bytes: memory for combined task vectors.
         threads: tensors that are merged at the same time on the CPU.
+        halvings: how often less than usual is to be in memory at a time, because it ran out.
+        last_try: a point that memory runs out for is told as failed; otherwise the error is raised,
+            for whoever runs the lane to come again with more `halvings`.
     """
 
     def __init__(
@@ -79,12 +83,16 @@ class Lane:
         dtype: str | None = None,
         most_bytes: int = 0,
         threads: int = 1,
+        halvings: int = 0,
+        last_try: bool = True,
     ) -> None:
         from studies.in_place import Bench
 
         self.points = list(points)
         self.suite = suite
         self.limit = limit
+        self.halvings = halvings
+        self.last_try = last_try
         self.bench: Bench = Bench(
             folders, device=device, dtype=dtype, most_bytes=most_bytes, threads=threads
         )
@@ -137,6 +145,8 @@ class Lane:
             text = yield from self._score(place, point)
             self._cpu["cpu_score"] += time.process_time() - cpu_merged
         except Exception as error:
+            if is_out_of_memory(error) and not self.last_try:
+                raise
             known = isinstance(error, MergingError) or hasattr(error, "exit_code")
             if not known:
                 yield {"kind": "log", "text": traceback.format_exc()}
@@ -195,6 +205,7 @@ class Lane:
             limit=self.limit,
             model_label=point.label,
             prepared=self._prepared,
+            halvings=self.halvings,
         ):
             if event["kind"] == "score":
                 scores.append(event)
@@ -282,11 +293,11 @@ def in_a_sentence(error: Exception) -> str:
     """Why a point failed."""
     if hasattr(error, "exit_code"):
         return str(error)
-    name = type(error).__name__
     text = " ".join(str(error).split())
-    if name in ("OutOfMemoryError", "MemoryError") or "can't allocate memory" in text:
+    if is_out_of_memory(error):
         return "There was not enough memory for this point. Close other programs and resume."
-    return f"Unexpected {name}: {text[:300] or 'no message'}. The log has the details."
+    said = text[:300] or "no message"
+    return f"Unexpected {type(error).__name__}: {said}. The log has the details."
 
 
 def _left(errors: Mapping[str, str]) -> str | None:

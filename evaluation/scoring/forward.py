@@ -155,8 +155,16 @@ def sliding_window(model: PreTrainedModel) -> int | None:
     return int(size)
 
 
-def token_budget(n_parameters: int, device: torch.device) -> int:
-    """Tokens per batch: about a second of work on a CPU, so that cancelling is prompt."""
+def token_budget(n_parameters: int, device: torch.device, halvings: int = 0) -> int:
+    """Tokens per batch: about a second of work on a CPU, so that cancelling is prompt.
+
+    Args:
+        n_parameters: of the model.
+        device: it computes on.
+        halvings: how often less is to be taken than usual, because memory ran out.
+    """
     if device.type == "cpu":
-        return int(min(8192, max(256, 4e10 / max(1, n_parameters))))
-    return 32_768 if n_parameters < 2e9 else 16_384
+        usual = int(min(8192, max(256, 4e10 / max(1, n_parameters))))
+    else:
+        usual = 32_768 if n_parameters < 2e9 else 16_384
+    return max(1, usual >> halvings)

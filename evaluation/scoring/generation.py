@@ -51,6 +51,7 @@ class GenerationEngine:
         eos: token ids that end an answer.
         warn: called with one sentence when something is done in another way than usual.
         slots: prompts decoded together, None to derive from the model's size.
+        halvings: how often less than usual is to be in memory at a time, because it ran out.
     """
 
     def __init__(
@@ -61,15 +62,17 @@ class GenerationEngine:
         warn: Callable[[str], None],
         *,
         slots: int | None = None,
+        halvings: int = 0,
     ) -> None:
         self.forward = forward
         self.stops = StopStrings(tokenizer)
         self.eos = eos
         self.warn = warn
         self.slots = slots
-        self.batch_tokens = token_budget(forward.n_parameters, forward.device)
+        self.halvings = halvings
+        self.batch_tokens = token_budget(forward.n_parameters, forward.device, halvings)
         if forward.device.type == "cpu":
-            self.batch_tokens = min(self.batch_tokens, _CPU_TOKENS)
+            self.batch_tokens = min(self.batch_tokens, max(1, _CPU_TOKENS >> halvings))
 
     def run(self, prompts: Sequence[Prompt]) -> Iterator[list[Generated]]:
         """Answer the prompts, yielding at every step that finishes one (and empty lists between).
@@ -101,8 +104,8 @@ class GenerationEngine:
         longest = max(len(p.tokens) + p.max_new_tokens for p in prompts)
         item = self.forward.dtype.itemsize
         bytes_each = 2 * config.num_hidden_layers * heads * size * item * longest
-        most = _SLOTS.get(self.forward.device.type, 128)
-        most = int(max(1, min(most, _CACHE_BYTES // max(1, bytes_each))))
+        most = _SLOTS.get(self.forward.device.type, 128) >> self.halvings
+        most = int(max(1, min(most, (_CACHE_BYTES >> self.halvings) // max(1, bytes_each))))
         return -(-len(prompts) // -(-len(prompts) // most))  # waves of equal size
 
     def _take(self, waiting: list[Prompt], free: int) -> list[Prompt]:

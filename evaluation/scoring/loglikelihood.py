@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from evaluation.errors import EvaluationFailure
+from evaluation.errors import EvaluationFailure, is_out_of_memory
 from evaluation.scoring.forward import Forward, sliding_window, token_budget
 from evaluation.scoring.packing import Query, Row, common_start, pack, to_tensors
 
@@ -36,6 +36,7 @@ class LoglikelihoodEngine:
         warn: called with one sentence when something is done in another way than usual.
         batch_tokens: tokens per batch, None to derive from the model's size.
         share: run shared contexts once; False scores every continuation on its own.
+        halvings: how often less than usual is to be in memory at a time, because it ran out.
     """
 
     def __init__(
@@ -45,10 +46,14 @@ class LoglikelihoodEngine:
         *,
         batch_tokens: int | None = None,
         share: bool = True,
+        halvings: int = 0,
     ) -> None:
         self.forward = forward
         self.warn = warn
-        self.batch_tokens = batch_tokens or token_budget(forward.n_parameters, forward.device)
+        self.halvings = halvings
+        self.batch_tokens = batch_tokens or token_budget(
+            forward.n_parameters, forward.device, halvings
+        )
         self.share = share
         self.sliding_window = sliding_window(forward.model)
         self._checked: set[str] = set()
@@ -135,8 +140,9 @@ class LoglikelihoodEngine:
         vocabulary = int(self.forward.model.config.get_text_config().vocab_size)
         return (
             len(batch) * width <= self.batch_tokens
-            and len(batch) * width * (width + prefix) <= _MASK_ENTRIES
-            and read * vocabulary <= _LOGIT_ENTRIES.get(self.forward.device.type, 1 << 26)
+            and len(batch) * width * (width + prefix) <= _MASK_ENTRIES >> self.halvings
+            and read * vocabulary
+            <= _LOGIT_ENTRIES.get(self.forward.device.type, 1 << 26) >> self.halvings
         )
 
     def _run_or_halve(
@@ -144,8 +150,11 @@ class LoglikelihoodEngine:
     ) -> Iterator[list[Answer]]:
         try:
             answers = self._run(batch, prefix, cache)
-        except torch.OutOfMemoryError as error:
-            torch.cuda.empty_cache()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
             if len(batch) == 1:
                 raise EvaluationFailure(
                     f"A prompt of {len(batch[0])} tokens does not fit in the memory of "

@@ -50,6 +50,7 @@ class Scorer(LM):
         share: run shared contexts once; False scores every continuation on its own.
         warn: called with one sentence for each departure from the usual.
         thinking: stop strings end an answer, not the thoughts before it (``thinking``).
+        halvings: how often less than usual is to be in memory at a time, because it ran out.
         encoder: that has encoded the same prompts before, with this tokenizer and this
             ``add_bos_token``; None for a new one.
     """
@@ -66,6 +67,7 @@ class Scorer(LM):
         share: bool = True,
         warn: Callable[[str], None] | None = None,
         thinking: bool = False,
+        halvings: int = 0,
         encoder: Encoder | None = None,
     ) -> None:
         super().__init__()
@@ -85,10 +87,10 @@ class Scorer(LM):
         self._chat = ChatTemplate(tokenizer, chat_template)
         self._forward = Forward(model)
         self._engine = LoglikelihoodEngine(
-            self._forward, self.warn, batch_tokens=batch_tokens, share=share
+            self._forward, self.warn, batch_tokens=batch_tokens, share=share, halvings=halvings
         )
         self._generator = GenerationEngine(
-            self._forward, tokenizer, self._eos(), self.warn, slots=slots
+            self._forward, tokenizer, self._eos(), self.warn, slots=slots, halvings=halvings
         )
 
     def warn(self, text: str) -> None:

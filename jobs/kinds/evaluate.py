@@ -10,7 +10,7 @@ from typing import Any
 from jobs.errors import JobError
 from jobs.kinds import Event
 from jobs.kinds.parents import find, locate
-from jobs.kinds.threads import use_threads
+from jobs.kinds.threads import room, use_threads
 from jobs.kinds.unscored import done, part_of
 from jobs.models.describe import describe
 
@@ -22,8 +22,8 @@ def run(spec: dict[str, Any]) -> Iterator[Event]:
         spec: `model` (label), `model_id`, `source` (folder, Hub id, or "" for a merge in memory),
             `revision`, `suite`, `limit`, `tasks`, `part`, `device`, `data_dir` (of public benchmark
             files), `scored` (what is there), `known` (signature to fingerprint), `replies` (folder
-            in which they are kept while a task is not finished); for a merge in memory `recipe` and
-            `sources` too.
+            in which they are kept while a task is not finished), `halvings` (how often memory has
+            run out); for a merge in memory `recipe` and `sources` too.
 
     Yields:
         A "model" event (which content is scored), then the scorer's own events.
@@ -56,6 +56,7 @@ def run(spec: dict[str, Any]) -> Iterator[Event]:
         model_label=spec["model"],
         skip=skip,
         journal=journal,
+        halvings=spec.get("halvings", 0),
     ):
         n_scored += event.get("kind") == "score"
         if event.get("kind") == "task_error":
@@ -110,7 +111,8 @@ def _merged(spec: dict[str, Any]) -> Generator[Event, None, Ready | None]:
     if skip is None:
         return None
     use_threads(folders.values())
-    model, tokenizer = yield from _pass_on(merge_to_model(recipe, folders, device=device))
+    merging = merge_to_model(recipe, folders, device=device, **room(spec, folders.values()))
+    model, tokenizer = yield from _pass_on(merging)
     import torch
 
     return model.to(getattr(torch, dtype)), tokenizer, skip, recipe.hash

@@ -9,7 +9,7 @@ from typing import Any
 
 from jobs.kinds import Event
 from jobs.kinds.parents import locate
-from jobs.kinds.threads import threads_for
+from jobs.kinds.threads import room
 from jobs.models.describe import describe, signature
 
 
@@ -19,7 +19,7 @@ def run(spec: dict[str, Any]) -> Iterator[Event]:
     Args:
         spec: `recipe` (YAML), `name`, `out` (folder), `device`, `sources` (reference to folder or
             Hub id), `rows` (reference to registered name), `known` (signature to fingerprint),
-            `made` (recipe hash to name, source, signature of the merges on disk).
+            `made` (recipe hash to name, source, signature of the merges on disk), `halvings`.
 
     Yields:
         The engine's events, and a "merged" event with everything the registry keeps.
@@ -36,9 +36,8 @@ def run(spec: dict[str, Any]) -> Iterator[Event]:
     result: Event = {"path": str(out), "recipe_hash": recipe.hash}
     # An earlier attempt may have been killed between finishing the folder and saying so.
     finished = _made_by(out) == recipe.hash
-    threads = threads_for(folders.values())
     merging = merge_to_folder(
-        recipe, folders, out, device=spec.get("device", "auto"), threads=threads
+        recipe, folders, out, device=spec.get("device", "auto"), **room(spec, folders.values())
     )
     for event in () if finished else merging:
         if event.get("kind") == "result":

@@ -25,7 +25,8 @@ def run(spec: dict[str, Any]) -> Iterator[Event]:
     Args:
         spec: `points` (each with `key`, `label`, `steps` and `tasks`), `sources` (reference to
             folder or Hub id), `known` (signature to fingerprint), `suite`, `limit`, `device`,
-            `data_dir`, and `split`: whether the items' sources are wanted, for a split of them.
+            `data_dir`, `halvings` (how often memory has run out), `last_try` (with less of it), and
+            `split`: whether the items' sources are wanted, for a split of them.
 
     Yields:
         The events of `studies.lane.Lane`, and "point_sources" where they are wanted.
@@ -54,6 +55,7 @@ def run(spec: dict[str, Any]) -> Iterator[Event]:
     points = yield from _located(spec, folders)
     device = spec.get("device", "auto")
     threads = use_threads(set(folders.values()))
+    halvings = int(spec.get("halvings", 0))
     donor = next((one.steps[-1].config_donor for one in points if one.problem is None), None)
     dtype = "float32"
     if donor is not None:
@@ -66,8 +68,10 @@ def run(spec: dict[str, Any]) -> Iterator[Event]:
         limit=spec.get("limit"),
         device=device,
         dtype=dtype,
-        most_bytes=int(_free_bytes() * SHARE_OF_MEMORY),
-        threads=threads,
+        most_bytes=int(_free_bytes() * SHARE_OF_MEMORY) >> halvings,
+        threads=1 if halvings else threads,
+        halvings=halvings,
+        last_try=spec.get("last_try", False),
     ).run()
 
 

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+from evaluation.errors import is_out_of_memory
 from jobs.kinds import Event, find
 
 PR_SET_PDEATHSIG = 1
@@ -86,7 +87,8 @@ def emit_error(events: int, stage: str, error: BaseException) -> int:
     else:
         traceback.print_exception(error)
     code = int(getattr(error, "exit_code", 1))
-    emit(events, {"kind": "error", "text": text, "exit_code": code})
+    starved = is_out_of_memory(error)
+    emit(events, {"kind": "error", "text": text, "exit_code": code, "out_of_memory": starved})
     return code
 
 
@@ -101,7 +103,7 @@ def sentence(stage: str, error: BaseException) -> str:
             f"{where}the GPU is out of memory. Close what else uses it (a chat, another program), "
             "or choose the CPU."
         )
-    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+    if is_out_of_memory(error):
         return f"{where}the machine is out of memory. Close other programs and try again."
     first_line = (str(error).strip().splitlines() or ["no message"])[0][:300]
     return f"{where}unexpected {name}: {first_line}. The log has the details."

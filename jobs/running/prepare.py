@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 from db import settings
@@ -13,6 +14,7 @@ from jobs import devices
 from jobs.errors import JobError
 from jobs.models import adapters, health, recipes, registry, similarity
 from jobs.models import names as naming
+from jobs.running import memory
 from jobs.running.queue import Claim
 from jobs.scores import judging, scored
 
@@ -25,6 +27,11 @@ def complete(claim: Claim) -> dict[str, Any]:
     Raises:
         JobError: what the job is about is not there any more.
     """
+    claim = replace(claim, spec={**claim.spec, **memory.options(claim)})
+    return _completed(claim)
+
+
+def _completed(claim: Claim) -> dict[str, Any]:
     match claim.kind:
         case "merge":
             return {**claim.spec, **_merge(claim.spec)}

@@ -2,7 +2,11 @@
 
 A job is *claimed* by one UPDATE that raises its attempt number. Whoever claimed it holds a lease,
 renewed by heartbeats; every later write names the attempt, so that a worker that was thought dead
-cannot write once somebody else has taken over. States: queued, running, done, failed, cancelled.
+cannot write once somebody else has taken over. States: queued, running, done, failed, cancelled;
+a queued job that is *paused* waits until somebody lets it go on.
+
+Any number of workers may claim: a claim is one statement that a database carries out for one of
+them at a time, and it takes only what is still waiting.
 """
 
 from __future__ import annotations
@@ -12,11 +16,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, Select, exists, select, update
+from sqlalchemy import CursorResult, Select, exists, literal, select, update
 from sqlalchemy.orm import Session, aliased
 
 from db.engine import session, transaction
-from db.tables import Dependency, Job
+from db.queries.jobs import ORDER, QUEUE_PAUSED
+from db.tables import Dependency, Job, Setting
 
 LEASE_SECONDS = 10.0
 HEARTBEAT_SECONDS = 2.0
@@ -45,7 +50,7 @@ def claim(
     Args:
         worker: who takes it.
         device: where it will run.
-        group: take only this group's jobs.
+        group: take only this group's jobs and what they need, though the queue be paused.
         narrow: take only jobs that need a single core.
     """
     eligible = _eligible(group, narrow)
@@ -81,12 +86,23 @@ def _eligible(group: str | None, narrow: bool) -> Select[int]:
     unmet = exists().where(
         Dependency.job_id == Job.id, Dependency.needs_id == needed.id, needed.state != "done"
     )
-    query = select(Job.id).where(Job.state == "queued", Job.cancel_requested.is_(False), ~unmet)
+    query = select(Job.id).where(
+        Job.state == "queued", Job.paused.is_(False), Job.cancel_requested.is_(False), ~unmet
+    )
     if group is not None:
-        query = query.where(Job.group == group)
+        query = query.where(Job.id.in_(_with_needed(group)))
+    else:
+        query = query.where(~exists().where(Setting.key == literal(QUEUE_PAUSED)))
     if narrow:
         query = query.where(Job.spec["narrow"].as_boolean().is_(True))
-    return query.order_by(Job.priority.desc(), Job.id).limit(1)
+    return query.order_by(*ORDER).limit(1)
+
+
+def _with_needed(group: str) -> Select[int]:
+    """Numbers of a group's jobs and of all that those need, of whatever group."""
+    found = select(Job.id).where(Job.group == group).cte("wanted", recursive=True)
+    needed = select(Dependency.needs_id).join(found, Dependency.job_id == found.c.id)
+    return select(found.union(needed).c.id)
 
 
 def add(opened: Session, job: Job, needs: Sequence[int] = ()) -> int:
@@ -137,7 +153,7 @@ def finish(
         Fenced: the job is no longer ours.
     """
     with transaction() as opened:
-        write(opened, held, state=state, error=error, rate=None, ended=time.time())
+        write(opened, held, state=state, error=error, rate=None, ended=time.time(), paused=False)
         row = opened.get_one(Job, held.job_id)
         row.lease_until = None
         if result is not None:
@@ -191,13 +207,33 @@ def died(held: Claim, reason: str) -> str:
         return row.state
 
 
-def cancel_requested(job_ids: list[int]) -> set[int]:
-    """Which of these jobs somebody wants stopped."""
+def end(opened: Session, row: Job, state: str, error: str) -> None:
+    """End a job without a process, and what needs it with it."""
+    row.state, row.ended, row.error = state, time.time(), error
+    row.lease_until = row.worker = row.rate = None
+    opened.flush()
+    end_dependents(opened, row.id, state)
+
+
+def asked_to_stop(job_ids: Sequence[int], *, whole_queue: bool = True) -> dict[int, str]:
+    """Which of these running jobs are to stop: "cancel", or "release" for those paused.
+
+    Args:
+        job_ids: jobs that this process runs.
+        whole_queue: whether pausing the queue stops them too.
+    """
     if not job_ids:
-        return set()
+        return {}
     with session() as opened:
-        query = select(Job.id).where(Job.id.in_(job_ids), Job.cancel_requested.is_(True))
-        return set(opened.scalars(query))
+        query = select(Job.id, Job.cancel_requested, Job.paused).where(Job.id.in_(job_ids))
+        rows = opened.execute(query).all()
+        pause = opened.get(Setting, QUEUE_PAUSED) if whole_queue else None
+        everything = pause is not None and not pause.value.get("finish_running")
+    return {
+        number: "cancel" if cancelled else "release"
+        for number, cancelled, paused in rows
+        if cancelled or paused or everything
+    }
 
 
 def end_dependents(opened: Session, job_id: int, state: str) -> None:

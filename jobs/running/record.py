@@ -15,7 +15,7 @@ from evaluation.journal import forget
 from evaluation.signatures.look import generated, look
 from jobs.kinds import Event
 from jobs.models import registry
-from jobs.running import queue
+from jobs.running import memory, queue
 from jobs.running.queue import Claim
 from jobs.scores import judging_record
 
@@ -38,7 +38,9 @@ class Recorder:
         self.result: dict[str, Any] | None = None
         self.error: str | None = None
         self.exit_code = 1
-        self.warnings: list[str] = []
+        self.out_of_memory = False
+        starved = memory.told(claim.kind, claim.spec)
+        self.warnings: list[str] = [starved] if starved else []
         self.task_errors: dict[str, str] = {}
         self.ended = False
         self.last_write = 0.0
@@ -76,6 +78,7 @@ class Recorder:
             case "error":
                 self.error = str(event["text"])
                 self.exit_code = int(event.get("exit_code", 1))
+                self.out_of_memory = bool(event.get("out_of_memory"))
             case "end":
                 self.ended = True
 

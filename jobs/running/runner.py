@@ -20,7 +20,7 @@ from db import settings
 from db.errors import DatabaseError
 from jobs.kinds import Event
 from jobs.models import registry
-from jobs.running import identity, prepare, queue
+from jobs.running import identity, memory, prepare, queue
 from jobs.running.child import sentence
 from jobs.running.launch import Child, Launcher
 from jobs.running.queue import Claim, Fenced
@@ -45,6 +45,7 @@ class Run:
     end_of_events: bool = False
     stopping: str | None = None  # "cancel", "release", "error" or "fenced"
     kill_at: float | None = None
+    memory_kills: int | None = field(default_factory=memory.kills)  # before it began
 
     def stop(self, why: str) -> None:
         """Ask the process to end; it is killed when it takes too long."""
@@ -115,10 +116,11 @@ class Runner:
         queue.disown(self.worker)
 
     def _tick(self, claim: bool) -> None:
-        wanted = queue.cancel_requested([run.claim.job_id for run in self.runs])
+        numbers = [run.claim.job_id for run in self.runs]
+        wanted = queue.asked_to_stop(numbers, whole_queue=self.group is None)
         for run in self.runs:
             if run.claim.job_id in wanted:
-                run.stop("cancel")
+                run.stop(wanted[run.claim.job_id])
             try:
                 run.recorder.beat()
             except Fenced:
@@ -236,6 +238,9 @@ class Runner:
             queue.finish(run.claim, "cancelled")
         elif run.stopping == "release":
             queue.release(run.claim)
+        elif self._starved(run, code):
+            self._note(run, "stopped for lack of memory")
+            memory.again(run.claim)
         elif recorder.error is not None:
             why = {**recorder.outcome(), "exit_code": recorder.exit_code}
             registry.forget_unseen(prepare.models_of(run.claim.spec))
@@ -246,6 +251,11 @@ class Runner:
         else:
             queue.finish(run.claim, "failed", error=f"The process ended with code {code} without "
                          "saying why. The log may tell more.")  # fmt: skip
+
+    def _starved(self, run: Run, code: int) -> bool:
+        """Whether memory ran out for a job that can do with less."""
+        killed = code == -signal.SIGKILL and memory.killed_since(run.memory_kills)
+        return run.claim.kind in memory.HALVED and (run.recorder.out_of_memory or killed)
 
     def _note(self, run: Run, text: str) -> None:
         with settings.log_path(run.claim.job_id).open("a", encoding="utf-8") as file:

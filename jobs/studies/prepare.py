@@ -29,7 +29,9 @@ from studies.stages import STAGES
 if TYPE_CHECKING:
     from merging.recipes.recipe import Recipe
 
-MOST_STARTS = 2  # a point that was begun so often and never ended is not begun again
+# A point that was begun so often and never ended is not begun again; each time with less in memory
+# does not count.
+MOST_STARTS = 2
 ROOM = 100_000  # positions of a stage
 KILLED = (
     "The process was killed each time this point was merged or scored, which is often for lack of "
@@ -44,7 +46,7 @@ def complete(spec: Mapping[str, Any]) -> dict[str, Any]:
     """What a lane's process is given besides its spec.
 
     Args:
-        spec: `study_id`, `stage`, `lane` (from 0), `lanes`, `device`.
+        spec: `study_id`, `stage`, `lane` (from 0), `lanes`, `device`, `halvings`.
 
     Raises:
         StudyError: the study is not there any more.
@@ -61,7 +63,8 @@ def complete(spec: Mapping[str, Any]) -> dict[str, Any]:
     enter(study_id, design, points)
     copy_known(study_id, hashes)
     mine = share(points, int(spec["lane"]), int(spec["lanes"]))
-    left = _left(study_id, [point.key for point in mine], hashes)
+    most_starts = MOST_STARTS + int(spec.get("halvings", 0))
+    left = _left(study_id, [point.key for point in mine], hashes, most_starts)
     references = parents.references(design, known)
     return {
         "points": [
@@ -181,7 +184,9 @@ def _kind(point: Point) -> str:
     return json.dumps(said, sort_keys=True)
 
 
-def _left(study_id: int, keys: Sequence[str], hashes: Mapping[str, str]) -> dict[str, list[str]]:
+def _left(
+    study_id: int, keys: Sequence[str], hashes: Mapping[str, str], most_starts: int
+) -> dict[str, list[str]]:
     """Point -> the tasks that it still has to be scored on; failed ones have none."""
     with transaction() as opened:
         query = select(StudyPoint).where(StudyPoint.study_id == study_id)
@@ -189,7 +194,7 @@ def _left(study_id: int, keys: Sequence[str], hashes: Mapping[str, str]) -> dict
         lacking = _lacking(opened, [row.id for row in rows], hashes)
         found = {}
         for row in rows:
-            if row.state == "running" and row.starts >= MOST_STARTS:
+            if row.state == "running" and row.starts >= most_starts:
                 row.state, row.error, row.ended = "failed", KILLED, time.time()
             if row.state == "failed" or (row.state == "done" and row.error):
                 continue  # until somebody resumes the study
