@@ -24,13 +24,14 @@ ROOT = Path(__file__).resolve().parent
 
 def begin() -> None:
     """Open the database, register the shipped models, and start the worker unless one lives."""
-    try:
-        registry.ensure_sandbox()
-        supervise.start_worker_if_needed()
-    except Exception as error:
-        if not problems.is_plain(error):
-            raise
-        print(f"Crucible: {error}", file=sys.stderr, flush=True)  # the pages say it too
+    # A database that is locked or cannot grow now will do later: the worker waits for it.
+    for step in (registry.ensure_sandbox, supervise.start_worker_if_needed):
+        try:
+            step()
+        except Exception as error:
+            if not problems.is_plain(error):
+                raise
+            print(f"Crucible: {error}", file=sys.stderr, flush=True)  # the pages say it too
 
 
 @asynccontextmanager

@@ -10,31 +10,41 @@ import time
 from pathlib import Path
 
 from db import settings
+from db.errors import DatabaseError
 from jobs.running import lock
 from jobs.running.lock import WorkerStatus
 
 __all__ = ["WorkerStatus", "start_worker_if_needed", "stop_worker", "worker_status"]
 
 PROJECT = Path(__file__).resolve().parents[2]
+EXIT_WRONG = 2  # of a worker: a newer database, or another worker
 WATCH_SECONDS = 1.0
-MOST_RESTARTS = 5  # in a row, before it is left alone
+MOST_WAIT_SECONDS = 8.0  # before a worker that keeps ending is started again
+MOST_REFUSALS = 3  # ends in a row with "wrong input", before it is left alone
+LONG_ENOUGH_SECONDS = 30.0  # a worker that lived so long has not failed at once
 
 
 class _Supervisor:
-    """The worker that this process has started, and the thread that looks after it."""
+    """The worker that this process has started, and the thread that looks after it.
+
+    Where another application's worker serves this home, the thread waits: should that one end, it
+    starts one of its own.
+    """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.process: subprocess.Popen[bytes] | None = None
         self.watching: threading.Event | None = None
+        self.born = 0.0
+        self.failures = 0  # ends in a row, each soon after the start
+        self.not_before = 0.0
 
     def start(self) -> None:
         with self.lock:
-            if self.process is not None and self.process.poll() is None:
-                return
-            if lock.status().alive:
-                return
-            self.process = _spawn()
+            if self.process is None or self.process.poll() is not None:
+                self.process, self.failures = None, 0
+                if not lock.status().alive:
+                    self._begin()
             if self.watching is None:
                 self.watching = threading.Event()
                 threading.Thread(
@@ -56,21 +66,47 @@ class _Supervisor:
             process.kill()
             process.wait()
 
+    def _begin(self) -> None:
+        self.process = _spawn()
+        self.born = time.monotonic()
+
     def _watch(self, done: threading.Event) -> None:
-        """Start the worker again when it was killed; not when it left by itself."""
-        restarts = 0
         while not done.wait(WATCH_SECONDS):
             with self.lock:
-                if self.process is None or done.is_set():
+                if done.is_set():
                     return
-                code = self.process.poll()
-                if code is None:
-                    continue
-                if code >= 0 or restarts >= MOST_RESTARTS or lock.status().alive:
-                    self.process = self.watching = None
+                try:
+                    self._look()
+                except (OSError, DatabaseError) as error:  # a full disk: it is asked again
+                    print(f"Crucible: {error}", file=sys.stderr, flush=True)
+                    self._wait()
+                if self.watching is None:
                     return
-                restarts += 1
-                self.process = _spawn()
+
+    def _look(self) -> None:
+        """Start a worker where none serves the home; not one that has left by itself."""
+        if self.process is not None:
+            code = self.process.poll()
+            if code is None:
+                return
+            self.process = None
+            if code == 0:  # somebody has stopped it
+                self.watching = None
+                return
+            self._wait()
+            if code == EXIT_WRONG and self.failures > MOST_REFUSALS and not lock.status().alive:
+                self.watching = None
+                return
+        if time.monotonic() >= self.not_before and not lock.status().alive:
+            self._begin()
+
+    def _wait(self) -> None:
+        """Wait the longer, the more often it has ended in a row."""
+        if time.monotonic() - self.born > LONG_ENOUGH_SECONDS:
+            self.failures = 0
+        wait = min(MOST_WAIT_SECONDS, 2.0**self.failures - 1)
+        self.failures += 1
+        self.not_before = time.monotonic() + wait
 
 
 _supervisor = _Supervisor()
@@ -80,6 +116,7 @@ def start_worker_if_needed() -> WorkerStatus:
     """Start a worker for this home unless one is alive; return at once, without waiting for it.
 
     The worker that this starts ends with this process, and is started again should it be killed.
+    Where another process' worker serves, one is started as soon as that one has ended.
 
     Raises:
         DatabaseError: the home cannot be written.
