@@ -2,26 +2,23 @@
 
 `session()` reads: it sees one consistent state and never waits for a writer. `transaction()`
 writes: it takes the write lock at its start, so that what it reads is still true when it writes,
-and commits at its end.
+and commits at its end. SQLite and PostgreSQL keep the same promises (`db.sqlite`, `db.postgres`).
 """
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import URL, Engine
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
-from db import migrations, settings
+from db import migrations, postgres, settings, sqlite
 from db.errors import DatabaseError
-
-BUSY_TIMEOUT_MS = 30_000  # how long a connection waits for another's write lock
+from db.plain_errors import plain_errors
 
 _engines: dict[str, Engine] = {}
 _opening = threading.Lock()
@@ -31,15 +28,20 @@ def open_database(url: str | None = None) -> Engine:
     """The engine for a URL (default: the settings'), opened, checked and migrated once.
 
     Raises:
-        DatabaseError: not a database, from a newer version, locked, or not writable.
+        DatabaseError: not a database, from a newer version, locked, not writable, or a server
+            that is away or refuses us.
     """
     url = url or settings.database_url()
     with _opening:
         engine = _engines.get(url)
         if engine is None:
             engine = _create(url)
-            with _plain_errors(url):
-                migrations.migrate(engine)
+            try:
+                with plain_errors(engine.url):
+                    migrations.migrate(engine)
+            except BaseException:
+                engine.dispose()
+                raise
             _engines[url] = engine
         return engine
 
@@ -60,7 +62,9 @@ def session(url: str | None = None) -> Iterator[Session]:
         DatabaseError: the database cannot be opened or read.
     """
     engine = open_database(url)
-    with _plain_errors(str(engine.url)), Session(engine, expire_on_commit=False) as opened:
+    if engine.dialect.name == "postgresql":  # SQLite's readers always see one state
+        engine = engine.execution_options(isolation_level="REPEATABLE READ")
+    with plain_errors(engine.url), Session(engine, expire_on_commit=False) as opened:
         yield opened
 
 
@@ -73,7 +77,7 @@ def transaction(url: str | None = None) -> Iterator[Session]:
     """
     engine = open_database(url).execution_options(crucible_writes=True)
     with (
-        _plain_errors(str(engine.url)),
+        plain_errors(engine.url),
         Session(engine, expire_on_commit=False) as opened,
         opened.begin(),
     ):
@@ -81,79 +85,39 @@ def transaction(url: str | None = None) -> Iterator[Session]:
 
 
 def _create(url: str) -> Engine:
+    parsed = _parse(url)
     try:
-        if make_url(url).get_backend_name() != "sqlite":
-            return create_engine(url, pool_pre_ping=True)
-        engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+        if parsed.get_backend_name() == "postgresql":
+            return postgres.engine(parsed)
+        return sqlite.engine(parsed)
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
-        raise DatabaseError(
-            f"CRUCIBLE_DATABASE_URL is not a database that can be opened here ({error}). Give a "
-            "URL such as sqlite:////path/to/crucible.db.",
-            exit_code=2,
-        ) from error
-    event.listen(engine, "connect", _configure_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
+        if isinstance(error, ImportError) and parsed.drivername == "postgresql+psycopg":
+            raise DatabaseError(
+                "PostgreSQL takes the package psycopg, which is not installed: pip install -r "
+                "requirements-extra.txt.",
+                exit_code=2,
+            ) from error
+        raise _unknown(f"there is no driver {parsed.drivername}") from error
 
 
-def _configure_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # we say BEGIN ourselves, see _begin_sqlite
-    cursor = connection.cursor()
-    for pragma in (
-        f"busy_timeout={BUSY_TIMEOUT_MS}",
-        "journal_mode=WAL",
-        "synchronous=NORMAL",
-        "foreign_keys=ON",
-    ):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    # A transaction that reads first and writes later fails at once, without waiting, when another
-    # one wrote in between. Writers therefore take the write lock before they read.
-    writes = connection.get_execution_options().get("crucible_writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
-@contextmanager
-def _plain_errors(url: str) -> Iterator[None]:
+def _parse(url: str) -> URL:
+    """A URL's parts. Nothing of a URL is repeated in an error: there may be a password in it."""
     try:
-        yield
-    except DBAPIError as error:
-        raise _translate(url, error) from error
-    except sqlite3.Error as error:
-        raise _translate(url, error) from error
+        parsed = make_url(url)
+        backend = parsed.get_backend_name()
+    except (ArgumentError, NoSuchModuleError, ValueError):
+        # not `from error`: its text, which the log would have, may hold a part of the password
+        raise _unknown("it cannot be read; an @, / or : in a password is %40, %2F, %3A") from None
+    if parsed.drivername in ("postgres", "postgresql"):  # as others write it
+        return parsed.set(drivername="postgresql+psycopg")
+    if backend not in ("sqlite", "postgresql"):
+        raise _unknown(f"{backend} is neither sqlite nor postgresql")
+    return parsed
 
 
-def _translate(url: str, error: Exception) -> DatabaseError:
-    cause = getattr(error, "orig", None) or error
-    text = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
-    name = make_url(url).render_as_string(hide_password=True)
-    where = make_url(url).database if name.startswith("sqlite") else name
-    if "locked" in text or "busy" in text:
-        return DatabaseError(
-            f"The database {where} is locked by another program. Close that program, or wait "
-            "until it has finished, and try again.",
-            transient=True,
-        )
-    if "not a database" in text or "malformed" in text:
-        return DatabaseError(
-            f"The file {where} is not a database, or is damaged ({text}). Move it away to start "
-            "with an empty one, or put a copy of a good one in its place.",
-            exit_code=2,
-        )
-    if "readonly" in text or "unable to open" in text:
-        return DatabaseError(
-            f"The database {where} cannot be written ({text}). Check that you may write to its "
-            "folder, or set CRUCIBLE_HOME to another one.",
-            transient=True,
-        )
-    if "full" in text or "disk I/O" in text:
-        return DatabaseError(
-            f"The database {where} cannot grow ({text}). Free some disk space and try again.",
-            transient=True,
-        )
-    # Of a server that is away the driver says OperationalError; of a wrong statement it does not.
-    away = type(cause).__name__ == "OperationalError" and not isinstance(cause, sqlite3.Error)
-    return DatabaseError(f"The database {where} refused: {text}.", transient=away)
+def _unknown(why: str) -> DatabaseError:
+    return DatabaseError(
+        f"CRUCIBLE_DATABASE_URL is not a database that can be opened here ({why}). Give a URL such "
+        "as sqlite:////path/to/crucible.db or postgresql://user:password@host/name.",
+        exit_code=2,
+    )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import chromium
+from tests.postgres_server import Server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -33,13 +34,39 @@ os.environ.update(
 PROJECT = Path(__file__).resolve().parent.parent
 
 
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Server]:
+    """A PostgreSQL server of this test process; skipped, or failed where CI=true, without one."""
+    server = Server()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def postgres_database(postgres_server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An empty database with our tables, which the settings name; its URL."""
+    from db.engine import close_databases
+
+    url = postgres_server.migrated()
+    monkeypatch.setenv("CRUCIBLE_DATABASE_URL", url)
+    yield url
+    close_databases()
+    postgres_server.drop(url)
+
+
+@pytest.fixture(autouse=os.environ.get("CRUCIBLE_TEST_DATABASE") == "postgresql")
+def _everywhere(request: pytest.FixtureRequest) -> None:
+    """With CRUCIBLE_TEST_DATABASE=postgresql every test has its database there."""
+    if request.node.get_closest_marker("sqlite") is None:
+        request.getfixturevalue("postgres_database")
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty CRUCIBLE_HOME for one test."""
     folder = tmp_path / "home"
     folder.mkdir()
     monkeypatch.setenv("CRUCIBLE_HOME", str(folder))
-    monkeypatch.delenv("CRUCIBLE_DATABASE_URL", raising=False)
     yield folder
 
 

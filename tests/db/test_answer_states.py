@@ -15,6 +15,8 @@ from db.tables import Answer, Evaluation
 from evaluation.answer_states import shares, state_of
 from tests.evaluation.test_answer_states import AWKWARD, answer
 
+pytestmark = pytest.mark.sqlite
+
 EVALUATION = text(
     "INSERT INTO evaluations (id, model_id, model_fingerprint, suite, task, domain, "
     "task_version, metric, value, n, config, config_hash, prompts_hash, seconds, created) "

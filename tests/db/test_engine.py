@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, text
 
-from db import engine as engine_module
-from db import settings
+from db import settings, sqlite
 from db.engine import close_databases, open_database, session, transaction
 from db.errors import DatabaseError
 from db.tables import Model, Setting
@@ -28,6 +27,7 @@ def add(name: str) -> None:
         opened.add(Model(name=name, source="/x", role="base"))
 
 
+@pytest.mark.sqlite
 def test_the_database_lies_in_the_home_and_has_safe_settings(home: Path) -> None:
     with session() as opened:
         found = {
@@ -39,6 +39,7 @@ def test_the_database_lies_in_the_home_and_has_safe_settings(home: Path) -> None
     assert (home / "crucible.db").is_file()
 
 
+@pytest.mark.sqlite
 def test_a_relative_home_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CRUCIBLE_HOME", "here")
@@ -93,8 +94,9 @@ def test_rows_stay_usable_after_the_session(home: Path) -> None:
     assert row.value == {"b": 1}
 
 
+@pytest.mark.sqlite
 def test_a_locked_database_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "BUSY_TIMEOUT_MS", 100)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 100)
     add("a")
     other = sqlite3.connect(home / "crucible.db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
@@ -105,6 +107,7 @@ def test_a_locked_database_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) 
     add("b")  # and works when that program is gone
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("content", [b"this is not a database, it is text" * 100, b"\x00" * 4096])
 def test_a_file_that_is_no_database_is_told_and_kept(home: Path, content: bytes) -> None:
     path = home / "crucible.db"
@@ -116,6 +119,7 @@ def test_a_file_that_is_no_database_is_told_and_kept(home: Path, content: bytes)
     assert path.read_bytes() == content
 
 
+@pytest.mark.sqlite
 def test_a_home_that_cannot_be_made_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,8 @@ from db.tables import (
     StudyPoint,
 )
 
+pytestmark = pytest.mark.sqlite
+
 
 @pytest.fixture(autouse=True)
 def fresh(home: Path) -> Iterator[None]:
@@ -78,7 +80,7 @@ def test_a_newer_database_is_refused_and_left_alone(home: Path) -> None:
         open_database()
     assert caught.value.exit_code == 2
     assert str(caught.value) == (
-        f"The database sqlite:///{path} was written by a newer version of Crucible (its format is "
+        f"The database {path} was written by a newer version of Crucible (its format is "
         f"99, this program knows up to {migrations.newest()}). Update Crucible, or set "
         "CRUCIBLE_HOME to another folder."
     )
