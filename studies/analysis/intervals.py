@@ -100,6 +100,8 @@ class Moments(NamedTuple):
         value, variance = float(self.values[which]), float(self.covariance[which, which])
         half = Z * sqrt(variance) if variance >= 0 else np.nan
         p = float(p_of_z(np.array([value]), np.array([variance]))[0])
+        if not np.isfinite(half):
+            return value, np.nan, np.nan, p
         return value, max(-self.limit, value - half), min(self.limit, value + half), p
 
 
@@ -205,11 +207,25 @@ def moments(
     """
     columns = np.flatnonzero(results.shared if tasks is None else tasks)
     k = weights.shape[0]
+    limit = 1.0 if results.bounded else np.inf
+    values, covariance = np.full(k, np.nan), np.full((k, k), np.nan)
+    lacking = ~np.isfinite(results.scores(part)[:, columns]).all(axis=1)
+    # a merge under way lacks tasks, which must not cost the others their items
+    whole = np.flatnonzero(~((weights != 0) & lacking).any(axis=1))
+    if columns.size and whole.size:
+        known = _summed(results, weights[whole], columns, part, paired=paired)
+        values[whole], covariance[np.ix_(whole, whole)] = known
+    return Moments(values, covariance, limit)
+
+
+def _summed(
+    results: Results, weights: Floats, columns: NDArray[np.int64], part: Part, *, paired: bool
+) -> tuple[Floats, Floats]:
+    """Means and covariance of combinations of models that have all of these tasks."""
     used = np.flatnonzero(np.any(weights != 0, axis=0))
     mix = weights[:, used]
+    k = weights.shape[0]
     values, covariance = np.zeros(k), np.zeros((k, k))
-    if not columns.size:
-        return Moments(np.full(k, np.nan), np.full((k, k), np.nan))
     for column in columns:
         task = results.tasks[column]
         if task.by_item:
@@ -219,8 +235,7 @@ def moments(
             one = Moments(mix @ results.scores(part)[used, column], (mix * errors**2) @ mix.T)
         values += one.values
         covariance += one.covariance
-    limit = 1.0 if results.bounded else np.inf
-    return Moments(values / columns.size, covariance / columns.size**2, limit)
+    return values / columns.size, covariance / columns.size**2
 
 
 def _of_items(x: NDArray[np.float32], mix: Floats, *, paired: bool) -> Moments:

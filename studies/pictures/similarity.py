@@ -46,7 +46,8 @@ def figure(
     found: SimilarityGains, theme_: Theme = "light", *, measure: str = "l2"
 ) -> go.Figure:  # fmt: skip
     """Two panels, for Macro-Gain and Macro-OG."""
-    dots = [one for one in found.dots if measure in one.measures]
+    dots = [one for one in found.dots if measure in one.measures
+            and any(getattr(one, of) is not None for of in OF)]  # fmt: skip
     if not dots:
         return theme.empty("The parents' weights were not compared, or no pair is scored.", theme_)
     heads = [_head(found, measure, of) for of in OF]

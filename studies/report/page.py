@@ -11,6 +11,7 @@ import base64
 import gzip
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,7 @@ def page(
 {"".join(sections)}
 </main>
 <footer>Written {escape(facts.written)} by Crucible. The page fetches nothing.</footer>
-<script type="application/octet-stream" id="plotly">{_packed(_plotly())}</script>
+<script type="application/octet-stream" id="plotly">{_plotly()}</script>
 <script type="application/octet-stream" id="payload">{_packed(json.dumps(payload))}</script>
 <script>{(HERE / "page.js").read_text(encoding="utf-8")}</script>
 </body>
@@ -95,11 +96,12 @@ def page(
 """
 
 
+@lru_cache(maxsize=1)
 def _plotly() -> str:
+    """Plotly's script, packed: the same in every report."""
     from plotly.offline import get_plotlyjs
 
-    text: str = get_plotlyjs()
-    return text
+    return _packed(get_plotlyjs())
 
 
 def _packed(text: str) -> str:
