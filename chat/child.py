@@ -143,7 +143,7 @@ class Speaker:
 
         if not self.shelf.holds(turn.folder):
             yield {"event": "loading"}
-        model, tokenizer = self.shelf.take(turn.folder, turn.label)
+        model, tokenizer = self.shelf.take(turn.folder, turn.label, turn.trusted_code)
         context = context_length(model)
         prompt = build(
             tokenizer, turn.messages, mode=turn.mode, context_tokens=context, label=turn.label

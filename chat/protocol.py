@@ -44,6 +44,7 @@ class Turn(BaseModel):
     label: str
     messages: tuple[Message, ...]
     mode: Literal["chat", "completion"] = "chat"  # completion: the last message is continued
+    trusted_code: tuple[str, ...] = ()  # fingerprints of model code that may run
 
 
 class Settings(BaseModel):

@@ -35,8 +35,13 @@ class Shelf:
         """Whether the folder's model is in memory as the folder stands now."""
         return _key(folder) in self._loaded
 
-    def take(self, folder: str, label: str) -> tuple[Any, Any]:
+    def take(self, folder: str, label: str, trusted_code: tuple[str, ...] = ()) -> tuple[Any, Any]:
         """The model and tokenizer of a folder, read in when they are not in memory.
+
+        Args:
+            folder: of the model.
+            label: what it is called.
+            trusted_code: fingerprints of model code that may run.
 
         Raises:
             ChatError: the folder cannot be read, or memory does not suffice.
@@ -46,7 +51,7 @@ class Shelf:
             while len(self._loaded) >= self.capacity:
                 self._loaded.popitem(last=False)
                 release_memory()
-            self._loaded[key] = self._load(folder, label)
+            self._loaded[key] = self._load(folder, label, trusted_code)
         self._loaded.move_to_end(key)
         use_threads(max(model.num_parameters() for model, _ in self._loaded.values()))
         return self._loaded[key]
@@ -56,13 +61,13 @@ class Shelf:
         self._loaded.clear()
         release_memory()
 
-    def _load(self, folder: str, label: str) -> tuple[Any, Any]:
+    def _load(self, folder: str, label: str, trusted: tuple[str, ...]) -> tuple[Any, Any]:
         from evaluation.scoring.loading import load_model  # here: it imports transformers
 
         if not Path(folder).is_dir():
             raise ChatError(f"The folder of {label} is gone: {folder}. Add the model again.")
         try:
-            model, tokenizer = load_model(folder, device=self.device)
+            model, tokenizer = load_model(folder, device=self.device, trusted_code=trusted)
         except (torch.OutOfMemoryError, MemoryError) as error:
             self.clear()
             raise ChatError(

@@ -22,7 +22,7 @@ from chat.errors import ChatError
 from chat.protocol import Message, Settings, Turn, decode, encode
 from db import settings as places
 from db.queries import models as model_rows
-from jobs.models import adapters
+from jobs.models import adapters, consent
 
 __all__ = ["ChatError", "ChatSession", "Message", "Settings", "Turn", "folder_of"]
 
@@ -104,6 +104,7 @@ class ChatSession:
     ) -> tuple[int, _Process, queue.Queue[dict[str, Any] | None]]:
         """Send a request; return its number, who answers it, and where the answers come in."""
         number = next(self._numbers)
+        trusted = consent.granted()
         events: queue.Queue[dict[str, Any] | None] = queue.Queue()
         with self._lock:
             process = self._living()
@@ -111,7 +112,7 @@ class ChatSession:
         process.send({
             "do": "chat",
             "id": number,
-            "turns": [turn.model_dump() for turn in turns],
+            "turns": [{**turn.model_dump(), "trusted_code": trusted} for turn in turns],
             "settings": settings.model_dump(),
         })  # fmt: skip
         return number, process, events

@@ -184,10 +184,12 @@ def _load(parents: Parents, tensors: dict[str, Tensor], device: str) -> tuple[An
     with tempfile.TemporaryDirectory(prefix="crucible-") as name:
         folder = Path(name)
         write_companions(parents, folder)
-        config = AutoConfig.from_pretrained(folder)
+        # a merge never runs code that a parent brings along
+        closed: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+        config = AutoConfig.from_pretrained(folder, **closed)
         generation = _generation_config(folder)
         has_tokenizer = any(folder.glob("*token*")) or (folder / "vocab.json").exists()
-        tokenizer = AutoTokenizer.from_pretrained(folder) if has_tokenizer else None
+        tokenizer = AutoTokenizer.from_pretrained(folder, **closed) if has_tokenizer else None
     model_class = AutoModelForCausalLM._model_mapping[type(config)]
     with _without_progress_bars():
         model = model_class.from_pretrained(

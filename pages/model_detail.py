@@ -15,7 +15,7 @@ from jobs.running import api
 from merging.recipes.recipe import Recipe
 from pages.components import links, presses, problems, words
 from pages.components.build import mergekit_download
-from pages.components.models import extract_lora, health_card
+from pages.components.models import extract_lora, health_card, remote_code
 from pages.components.scores import planned as scores_planned
 from pages.components.scores import signatures_card
 from pages.components.suites import picker as suite_picker
@@ -43,6 +43,7 @@ def main() -> None:
     _actions(row)
     _facts(row)
     health_card.section(row)
+    remote_code.section(row)
     left, right = st.columns([7, 5], gap="large")
     with left:
         _scores(row)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluation.errors import EvaluationFailure, SuiteError
+from evaluation.scoring import remote_code
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -16,14 +18,19 @@ TOKENIZER_FILES = ("tokenizer*", "vocab*", "spiece*", "*.model", "*.tiktoken")
 
 
 def load_model(
-    folder: str | Path, *, device: str = "auto", dtype: str = "auto"
+    folder: str | Path,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    trusted_code: Collection[str] = (),
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load a model folder for scoring: safetensors only, no remote code, nothing downloaded.
+    """Load a model folder for scoring: safetensors only, nothing downloaded.
 
     Args:
         folder: a Hugging Face model folder on this disk.
         device: "cpu", "cuda", "cuda:1" or "auto" (CUDA where there is one).
         dtype: "float32", "bfloat16", "float16", or "auto": see ``scoring_dtype``.
+        trusted_code: fingerprints of code that may run; a folder's own runs only if among them.
 
     Returns:
         The model in eval mode, and its tokenizer.
@@ -39,10 +46,14 @@ def load_model(
     _check_folder(folder)
     target = _device(device)
     precision = getattr(torch, scoring_dtype(folder, device=device, dtype=dtype))
-    local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    code = remote_code.look(folder)
+    trust = remote_code.may_run(code, trusted_code)
+    local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": trust}
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **local)
     except Exception as error:
+        if code is not None and not trust:
+            raise EvaluationFailure(remote_code.refusal(code)) from error
         raise EvaluationFailure(
             f"The tokenizer in {folder} cannot be loaded ({_short(error)})."
         ) from error
@@ -61,6 +72,8 @@ def load_model(
             "device, or a smaller dtype."
         ) from error
     except Exception as error:
+        if code is not None and not trust:
+            raise EvaluationFailure(remote_code.refusal(code)) from error
         raise EvaluationFailure(
             f"The model in {folder} cannot be loaded ({_short(error)})."
         ) from error

@@ -91,7 +91,9 @@ def _loaded(spec: dict[str, Any]) -> Generator[Event, None, Ready | None]:
     if skip is None:
         return None
     use_threads([folder])
-    model, tokenizer = load_model(folder, device=device, dtype=dtype)
+    model, tokenizer = load_model(
+        folder, device=device, dtype=dtype, trusted_code=spec.get("trusted_code", ())
+    )
     return model, tokenizer, skip, str(facts["fingerprint"])
 
 

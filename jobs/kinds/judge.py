@@ -121,7 +121,9 @@ def _looked_at(
 
             yield {"kind": "stage", "stage": f"Loading {name}"}
             use_threads([folder])
-            return load_model(folder, device=device, dtype=dtype)
+            return load_model(
+                folder, device=device, dtype=dtype, trusted_code=subject.get("trusted_code", ())
+            )
 
         return str(facts["fingerprint"]), dtype, loaded
     return (yield from _merged(subject, device))

@@ -12,7 +12,7 @@ from db.queries import models as model_rows
 from db.tables import Job
 from jobs import devices
 from jobs.errors import JobError
-from jobs.models import adapters, health, recipes, registry, similarity
+from jobs.models import adapters, consent, health, recipes, registry, similarity
 from jobs.models import names as naming
 from jobs.running import memory
 from jobs.running.queue import Claim
@@ -105,6 +105,7 @@ def subject(ref: str) -> dict[str, Any]:
         "source": row.source,
         "revision": row.revision,
         "known": registry.fingerprints(),
+        "trusted_code": consent.granted(),
     }
     if adapters.is_adapter(row.source):
         more |= {"source": "", **adapters.as_recipe(row.name, row.source)}

@@ -76,13 +76,33 @@ def similarity(
     show.write_json(json, found.data())
 
 
-def models(json: Json = None) -> None:
-    """List the registered models."""
+def models(
+    json: Json = None,
+    trust_remote_code: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Show the code that this model brings along and ask whether it may run when it is "
+            "scored or talked to.",
+        ),
+    ] = None,
+    forget_remote_code: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Take that permission back.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Agree without being asked.")] = False,
+) -> None:
+    """List the registered models; or decide whether one's own code may run."""
     from db.queries import models as rows
     from jobs.models import registry
-    from jobs.terminal import listing, show
+    from jobs.terminal import listing, remote_code, show
 
     show.check_json(json)
     registry.ensure_sandbox()
+    if trust_remote_code is not None:
+        remote_code.ask(trust_remote_code, agreed=yes)
+        return
+    if forget_remote_code is not None:
+        remote_code.forget(forget_remote_code)
+        return
     show.print_models(rows.models())
     show.write_json(json, listing.models_data(rows.models()))

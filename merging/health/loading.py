@@ -102,6 +102,7 @@ def _load(folder: Path, place: str) -> tuple[Any, dict[str, Any]]:
             device_map={"": place},
             output_loading_info=True,
             local_files_only=True,
+            trust_remote_code=False,
             ignore_mismatched_sizes=True,
         )
     return model.eval(), info
@@ -150,7 +151,9 @@ def _talk(model: Any, folder: Path) -> tuple[Check, str]:
     from transformers import AutoTokenizer
 
     with _quiet():
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
         if tokenizer.chat_template:
             given = tokenizer.apply_chat_template(
                 [{"role": "user", "content": QUESTION}],

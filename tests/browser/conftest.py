@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import outgoing
 from tests.chromium import TIMEOUT_MS
 
 if TYPE_CHECKING:
@@ -37,15 +38,19 @@ def app_url(app_home: Path) -> Iterator[str]:
 
 
 def serve(command: list[str], home: Path) -> Iterator[str]:
-    """Run a Python command that serves the app, with a home; yields its address while it runs."""
+    """Run a Python command that serves the app, with a home; yields its address while it runs.
+
+    Whatever the app and its processes did meanwhile, they called nobody and kept no secret.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     log = (home / "server.log").open("wb")
+    watched = home.with_name(f"{home.name}-watched")
     server = subprocess.Popen(
         [sys.executable, *command, f"--server.port={port}", "--server.headless=true"],
         cwd=home,
-        env={**os.environ, "CRUCIBLE_HOME": str(home)},
+        env={**os.environ, "CRUCIBLE_HOME": str(home), **outgoing.environment(watched)},
         stdout=log,
         stderr=subprocess.STDOUT,
         start_new_session=True,
@@ -61,6 +66,8 @@ def serve(command: list[str], home: Path) -> Iterator[str]:
             server.kill()
             server.wait()
         log.close()
+    assert not outgoing.calls(watched)
+    assert not outgoing.kept(home)
 
 
 def _wait_until_it_answers(url: str, server: subprocess.Popen[bytes], home: Path) -> None:
