@@ -12,10 +12,12 @@ from sqlalchemy import func, select
 
 from db import settings
 from db.engine import session
-from db.tables import Job
+from db.tables import Dependency, Job, Setting
 
 OPEN_STATES = ("queued", "running")
 CLOSED_STATES = ("done", "failed", "cancelled")
+ORDER = (Job.priority.desc(), Job.place, Job.id)  # in which waiting jobs are taken
+QUEUE_PAUSED = "queue_paused"  # setting that is there while nothing new may start
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +31,13 @@ class JobRow:
     state: str
     group: str | None
     priority: int
+    place: float
+    paused: bool
     attempt: int
     deaths: int
     max_attempts: int
     device: str | None
+    worker: str | None
     cancel_requested: bool
     stage: str
     done: float
@@ -118,8 +123,29 @@ def active() -> list[JobRow]:
     """What runs and what waits, running first, then in the order the worker will take it."""
     query = select(Job).where(Job.state.in_(OPEN_STATES))
     with session() as opened:
-        rows = [_row(each) for each in opened.scalars(query)]
-    return sorted(rows, key=lambda row: (row.state != "running", -row.priority, row.id))
+        rows = [_row(each) for each in opened.scalars(query.order_by(*ORDER))]
+    return sorted(rows, key=lambda row: row.state != "running")
+
+
+def needed_by(job_ids: Sequence[int]) -> dict[int, list[JobRow]]:
+    """What each of these jobs waits for: the jobs it needs that are not done."""
+    query = (
+        select(Dependency.job_id, Job)
+        .join(Job, Dependency.needs_id == Job.id)
+        .where(Dependency.job_id.in_(list(job_ids)), Job.state != "done")
+        .order_by(Job.id)
+    )
+    found: dict[int, list[JobRow]] = {}
+    with session() as opened:
+        for waiting, needed in opened.execute(query):
+            found.setdefault(waiting, []).append(_row(needed))
+    return found
+
+
+def queue_paused() -> bool:
+    """Whether somebody has paused the whole queue: nothing new starts."""
+    with session() as opened:
+        return opened.get(Setting, QUEUE_PAUSED) is not None
 
 
 def ended_since(moment: float) -> list[JobRow]:

@@ -41,7 +41,7 @@ def ask(
     out = settings.models_folder() / naming.folder(label)
     spec = _spec(expert, base, rank=rank, others=others, dtype=dtype, name=label, out=out)
     group = uuid.uuid4().hex[:12]
-    return api.submit("extract", spec, title=f"Extract {label}", group=group)
+    return api.submit("extract", spec, title=f"Extract {label}", group=group, once=True)
 
 
 def extract(

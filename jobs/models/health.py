@@ -23,7 +23,7 @@ from db.tables import Job, Model
 from jobs.errors import JobError
 from jobs.kinds import Event
 from jobs.models import adapters, describe, registry
-from jobs.running import queue
+from jobs.running import duplicates
 from jobs.running.api import open_jobs
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def ask(kind: str, row: ModelRow) -> str:
             group=group,
         )
         with transaction() as opened:
-            queue.add(opened, job)
+            group = duplicates.add_once(opened, job).group or group
     return group
 
 

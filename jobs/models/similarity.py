@@ -20,7 +20,7 @@ from db.queries.models import ModelRow
 from jobs.errors import JobError
 from jobs.models import describe, recipes, registry
 from jobs.models.similarity_tables import Found
-from jobs.running import queue
+from jobs.running import duplicates, queue
 
 KIND = "similarity"
 LEAST, MOST = 2, 8
@@ -117,7 +117,10 @@ def ask(choice: Choice, group: str | None = None) -> str | None:
             group=group or choice.group,
         )
         with transaction() as opened:
-            queue.add(opened, job)
+            # one that is a part of a study is not this one: pages watch a group
+            duplicates.marked(job, f"{choice.group} in {job.group}")
+            if duplicates.twin(opened, job) is None:
+                queue.add(opened, job)
     return group or choice.group
 
 

@@ -18,15 +18,25 @@ from db.engine import session, transaction
 from db.tables import Dependency, Job
 from jobs import kinds
 from jobs.errors import JobError
-from jobs.running import queue
+from jobs.running import duplicates, queue
 from jobs.running.groups import benchmark, merge_and_benchmark
+from jobs.running.order import change_priority, move, set_priority
+from jobs.running.pausing import pause, pause_group, pause_queue, resume, resume_queue
 
 __all__ = [
     "benchmark",
     "cancel",
     "cancel_group",
+    "change_priority",
     "merge_and_benchmark",
+    "move",
+    "pause",
+    "pause_group",
+    "pause_queue",
+    "resume",
+    "resume_queue",
     "retry",
+    "set_priority",
     "submit",
 ]
 
@@ -39,6 +49,7 @@ def submit(
     group: str | None = None,
     priority: int = 0,
     needs: Sequence[int] = (),
+    once: bool = False,
 ) -> int:
     """Put one job into the queue and return its number.
 
@@ -49,6 +60,7 @@ def submit(
         group: name that ties together the jobs of one press.
         priority: higher runs first.
         needs: jobs that must be done before; if one of them fails, this one fails too.
+        once: when an open job does just this, return that one's number instead.
 
     Raises:
         JobError: an unknown kind, or a spec that is not JSON.
@@ -62,6 +74,8 @@ def submit(
         raise JobError(f"The arguments of “{title}” are not JSON: {error}.") from error
     with transaction() as opened:
         job = Job(kind=kind, spec=plain, title=title, group=group, priority=priority)
+        if once:
+            return duplicates.add_once(opened, job, needs).id
         return queue.add(opened, job, needs)
 
 
@@ -84,7 +98,7 @@ def retry(job_id: int) -> int:
     What it needs and had failed is queued again too, and so is what had not been run because of it.
 
     Raises:
-        JobError: there is no such job, or it has not failed.
+        JobError: there is no such job, it has not failed, or another one does the same now.
     """
     with transaction() as opened:
         row = opened.get(Job, job_id)
@@ -92,6 +106,9 @@ def retry(job_id: int) -> int:
             raise JobError(f"There is no job {job_id}.")
         if row.state not in ("failed", "cancelled"):
             raise JobError(f"Job {job_id} is {row.state}: only a failed or cancelled one restarts.")
+        same = duplicates.open_twin_of(opened, row)
+        if same is not None:
+            raise JobError(f"Job {same.id} does the same already. Wait for it, or cancel it first.")
         _requeue(opened, row)
     return job_id
 
@@ -118,7 +135,7 @@ def _cancel(opened: Session, job_id: int) -> bool:
 
 def _requeue(opened: Session, row: Job) -> None:
     row.state, row.error, row.result, row.ended = "queued", None, None, None
-    row.deaths, row.cancel_requested, row.stage = 0, False, ""
+    row.deaths, row.cancel_requested, row.paused, row.stage = 0, False, False, ""
     row.done = row.total = 0.0
     opened.flush()
     stuck = Job.state.in_(("failed", "cancelled"))

@@ -23,7 +23,7 @@ from evaluation.judge.replies import MAX_NEW_TOKENS
 from evaluation.judge.sets import Listed, PromptSet, list_sets, load_set
 from jobs.errors import JobError
 from jobs.models import recipes, registry
-from jobs.running import queue
+from jobs.running import duplicates
 
 CONSENT = (
     "The questions and the models' answers are sent to {host}, which is not this machine, and may "
@@ -162,6 +162,7 @@ def ask(
     where = prompts if Path(prompts).name == prompts and prompts == loaded.name else (
         str(Path(prompts).expanduser().resolve()))  # fmt: skip
     group = uuid.uuid4().hex[:12]
+    jobs = []
     for name in names:
         beside = f" against {other}" if other else ""
         title = f"Judge {name}{beside} on {loaded.name}"
@@ -169,8 +170,14 @@ def ask(
                 "set_hash": loaded.hash, "limit": limit, "max_new_tokens": max_new_tokens,
                 "device": device, "judge": told,
                 "rows": {one: one for one in (name, other) if one}}  # fmt: skip
-        with transaction() as opened:
-            queue.add(opened, Job(kind="judge", title=title[:180], spec=spec, group=group), ())
+        job = Job(kind="judge", title=title[:180], spec=spec, group=group)
+        jobs.append(duplicates.marked(job))
+    with transaction() as opened:
+        under_way = duplicates.common_group(opened, jobs)
+        if under_way is not None:
+            return under_way
+        for job in jobs:
+            duplicates.add_behind(opened, job)
     return group
 
 

@@ -35,7 +35,7 @@ def merge_steps(steps: Sequence[str], name: str, *, suite: str, limit: int | Non
         onto = _onto(last, made.name)
         return api.merge_and_benchmark(onto, name=name, suite=suite, limit=limit)
     below = _free(f"{name}-below")
-    group = api.merge_and_benchmark(first, name=below)
+    group = api.merge_and_benchmark(first, name=below, join=False)
     (merge,) = [job for job in job_rows.group(group) if job.kind == "merge"]
     recipe = _onto(last, below)
     rows = {

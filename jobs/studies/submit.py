@@ -162,6 +162,7 @@ def _start(study_id: int, design: Design, known: dict[str, ModelRow], device: st
         tasks=design.tasks,
         device=device,
         narrow=narrow,
+        join=False,  # the lanes are to stand in a group of the study's own
     )
     _compare(known, group)
     before: dict[str, list[int]] = {}

@@ -70,8 +70,10 @@ def fetch(suite: str) -> int:
     from evaluation.suites import load_suite
 
     loaded = load_suite(suite)
-    return api.submit("data", {"suite": loaded.ref, "data_dir": str(folder())},
-                      title=f"Get the data of {loaded.title or loaded.name}")  # fmt: skip
+    spec = {"suite": loaded.ref, "data_dir": str(folder())}
+    return api.submit(
+        "data", spec, title=f"Get the data of {loaded.title or loaded.name}", once=True
+    )
 
 
 def _add_file(found: dict[str, Data], name: str, suite: str, source: str) -> None:

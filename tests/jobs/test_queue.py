@@ -181,7 +181,7 @@ def test_cancel_group_ends_what_waits_and_asks_what_runs(home: Path) -> None:
     held = claim(group="g")
     assert api.cancel_group("g") == 3
     assert [row(job).state for job in jobs] == ["running", "cancelled", "cancelled"]
-    assert queue.cancel_requested([held.job_id]) == {held.job_id}
+    assert queue.asked_to_stop([held.job_id]) == {held.job_id: "cancel"}
     assert row(other).state == "queued"
 
 

@@ -167,9 +167,10 @@ def test_names_are_checked_and_never_taken_twice(warm_home: Path) -> None:
         assert "\n" not in str(caught.value)
     api.merge_and_benchmark(quickstart.RECIPE, name="金融チャット 1")
     with pytest.raises(JobError, match="already. Choose another name, such as “金融チャット-1-2”"):
-        api.merge_and_benchmark(quickstart.RECIPE, name="金融チャット 1")
+        other = quickstart.RECIPE.replace("alpha: 1.0", "alpha: 0.5")
+        api.merge_and_benchmark(other, name="金融チャット 1")
     (warm_home / "models" / "finance-chat").mkdir(parents=True)
-    api.merge_and_benchmark(quickstart.RECIPE)
+    api.merge_and_benchmark(other)
     assert job_rows.recent(1)[0].title == "Merge finance-chat-2"
 
 

@@ -109,6 +109,6 @@ def _no_index(state: harness_names.State) -> None:
     ):
         with problems.told():
             number = api.submit(
-                "catalogue", {}, title=f"Index the tasks of lm-eval {state.version}"
+                "catalogue", {}, title=f"Index the tasks of lm-eval {state.version}", once=True
             )
             links.go("job", job=number)
