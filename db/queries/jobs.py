@@ -92,14 +92,14 @@ def job(job_id: int) -> JobRow | None:
     """One job, or None when there is none with that number."""
     with session() as opened:
         found = opened.get(Job, job_id)
-        return _row(found) if found else None
+        return row_of(found) if found else None
 
 
 def group(name: str) -> list[JobRow]:
     """The jobs that were started by one press, in the order they were submitted."""
     with session() as opened:
         return [
-            _row(each)
+            row_of(each)
             for each in opened.scalars(select(Job).where(Job.group == name).order_by(Job.id))
         ]
 
@@ -116,14 +116,14 @@ def recent(
     if search.strip():
         query = query.where(Job.title.icontains(search.strip(), autoescape=True))
     with session() as opened:
-        return [_row(each) for each in opened.scalars(query)]
+        return [row_of(each) for each in opened.scalars(query)]
 
 
 def active() -> list[JobRow]:
     """What runs and what waits, running first, then in the order the worker will take it."""
     query = select(Job).where(Job.state.in_(OPEN_STATES))
     with session() as opened:
-        rows = [_row(each) for each in opened.scalars(query.order_by(*ORDER))]
+        rows = [row_of(each) for each in opened.scalars(query.order_by(*ORDER))]
     return sorted(rows, key=lambda row: row.state != "running")
 
 
@@ -138,7 +138,7 @@ def needed_by(job_ids: Sequence[int]) -> dict[int, list[JobRow]]:
     found: dict[int, list[JobRow]] = {}
     with session() as opened:
         for waiting, needed in opened.execute(query):
-            found.setdefault(waiting, []).append(_row(needed))
+            found.setdefault(waiting, []).append(row_of(needed))
     return found
 
 
@@ -150,9 +150,10 @@ def queue_paused() -> bool:
 
 def ended_since(moment: float) -> list[JobRow]:
     """Jobs that ended after a moment, oldest first: what to announce to somebody elsewhere."""
-    query = select(Job).where(Job.ended > moment, Job.state.in_(CLOSED_STATES)).order_by(Job.ended)
+    # not by the states as well: SQLite would read every job that has ended
+    query = select(Job).where(Job.ended > moment).order_by(Job.ended)
     with session() as opened:
-        return [_row(each) for each in opened.scalars(query)]
+        return [row_of(each) for each in opened.scalars(query) if each.state in CLOSED_STATES]
 
 
 def counts() -> QueueCounts:
@@ -181,5 +182,6 @@ def log_tail(job_id: int, max_bytes: int = 8_000) -> str:
     return text.partition("\n")[2]  # the first line is cut somewhere in its middle
 
 
-def _row(found: Job) -> JobRow:
+def row_of(found: Job) -> JobRow:
+    """A table's row as plain data."""
     return JobRow(**{name: getattr(found, name) for name in JobRow.__slots__})

@@ -38,7 +38,7 @@ def run_group_inline(group: str, on_change: OnChange, *, slots: int | None = Non
     places = devices.devices()
     if places == ["cpu"]:
         places = ["cpu"] * max(1, slots or 1)
-    elif lock.status().alive:
+    elif lock.workers():
         places = []
     launcher = best_launcher(log=settings.logs_folder() / "worker.log")
     runner = Runner(places, launcher, group=group, threads=_threads(len(places)))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from db import settings
@@ -131,8 +132,10 @@ def stop_worker(timeout_seconds: float = 10.0) -> None:
 
 
 def worker_status() -> WorkerStatus:
-    """Whether a worker serves this home; one that was started just now counts as alive."""
-    status = lock.status()
+    """Whether anybody serves this home; one that was started just now counts as alive."""
+    serving = lock.workers()
+    devices = tuple(device for one in serving for device in one.devices)
+    status = replace(serving[0], devices=devices) if serving else WorkerStatus(alive=False)
     process = _supervisor.process
     if not status.alive and process is not None and process.poll() is None:
         return WorkerStatus(alive=True, pid=process.pid, started=time.time())
