@@ -1,8 +1,9 @@
 """Where everything that a run writes lives.
 
 Two environment variables decide: `CRUCIBLE_HOME` (a folder, default `data/` in the project) and
-`CRUCIBLE_DATABASE_URL` (any SQLAlchemy URL, default a SQLite file in that folder). They are read
-at each call, so that tests and scripts may change them between calls.
+`CRUCIBLE_DATABASE_URL` (any SQLAlchemy URL, default a SQLite file in that folder). A third one,
+`CRUCIBLE_RAY_ADDRESS`, says whose machines run the jobs. They are read at each call, so that tests
+and scripts may change them between calls.
 """
 
 from __future__ import annotations
@@ -36,6 +37,11 @@ def database_url() -> str:
     if file != url and file and not file.startswith(("/", ":memory:", "file:")):
         return f"sqlite:///{os.path.abspath(file)}"
     return url
+
+
+def ray_address() -> str:
+    """Ray cluster whose nodes run the jobs (`auto` or host:port); empty: this machine runs them."""
+    return os.environ.get("CRUCIBLE_RAY_ADDRESS", "").strip()
 
 
 def is_new() -> bool:

@@ -6,9 +6,30 @@ import os
 import shutil
 import subprocess
 
+from db import settings
+
 
 def devices() -> list[str]:
-    """One slot for each GPU that may be used, or one for the CPU."""
+    """One slot for each GPU that may be used, or one for the CPU; of the cluster where one is set.
+
+    Where nobody has looked at the cluster yet, it is taken to be like this machine.
+    """
+    if settings.ray_address():
+        from jobs.cluster import places
+
+        nodes = places.known()
+        if nodes:
+            return [f"cuda:{index}" for index in range(sum(node.gpus for node in nodes))] or ["cpu"]
+    return local()
+
+
+def own_slots() -> list[str]:
+    """What a worker of this machine takes; on a cluster Ray says who has which GPU."""
+    return ["ray"] if settings.ray_address() else local()
+
+
+def local() -> list[str]:
+    """One slot for each GPU of this machine that may be used, or one for its CPU."""
     return [f"cuda:{index}" for index in range(len(visible_gpus()))] or ["cpu"]
 
 

@@ -43,7 +43,7 @@ def run_job(request: dict[str, Any], events: int, parent: int) -> NoReturn:
         redirect_output(Path(request["log"]))
         os.environ.update(request.get("environment", {}))
         emit(events, {"kind": "started", "pid": os.getpid()})
-        code = report(events, find(request["kind"])(request["spec"]))
+        code = report(events, begin(request))
     except Terminated:
         code = EXIT_TERMINATED
     except BrokenPipeError:
@@ -53,6 +53,16 @@ def run_job(request: dict[str, Any], events: int, parent: int) -> NoReturn:
     finally:
         flush_output()
         os._exit(code)  # no atexit handlers: they belong to the process this was forked from
+
+
+def begin(request: dict[str, Any]) -> Iterator[Event]:
+    """The job's generator; on another node than the worker's it looks around there first."""
+    run = find(request["kind"])
+    if request.get("node") is None:
+        return run(request["spec"])
+    from jobs.cluster.on_node import checked
+
+    return checked(run, request["kind"], request["spec"], request["node"])
 
 
 def report(events: int, generator: Iterator[Event]) -> int:

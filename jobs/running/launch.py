@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -78,6 +78,9 @@ class Launcher(Protocol):
     def descriptors(self) -> list[int]:
         """Descriptors that become readable when `poll` has something to note."""
 
+    def places(self) -> Mapping[str, int] | None:
+        """Slots that come and go, with the narrow jobs that each takes; None: the machine's own."""
+
     def close(self) -> None:
         """End everything that this launcher keeps running."""
 
@@ -117,6 +120,9 @@ class Plain:
     def descriptors(self) -> list[int]:
         """None: the end of a process is noticed at the next tick."""
         return []
+
+    def places(self) -> None:
+        """The machine's own."""
 
     def close(self) -> None:
         """Kill what still runs."""
@@ -187,6 +193,9 @@ class Warm:
         """The zygote's socket."""
         return [self._control.fileno()] if self._control is not None else []
 
+    def places(self) -> None:
+        """The machine's own."""
+
     def close(self) -> None:
         """End the zygote, and with it whatever it has forked."""
         zygote = self._zygote
@@ -241,6 +250,19 @@ class Warm:
 
 
 def best_launcher(log: Path | None = None) -> Launcher:
+    """The cluster's where one is set, else this machine's.
+
+    Raises:
+        JobError: the cluster cannot be joined.
+    """
+    if settings.ray_address():
+        from jobs.cluster.launcher import OnRay
+
+        return OnRay(settings.ray_address())
+    return local_launcher(log)
+
+
+def local_launcher(log: Path | None = None) -> Launcher:
     """The warm one on Linux; elsewhere forking a process that has loaded torch is unsafe."""
     if sys.platform == "linux" and os.environ.get("CRUCIBLE_LAUNCHER") != "plain":
         return Warm(log=log)

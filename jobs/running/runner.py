@@ -132,14 +132,9 @@ class Runner:
             pass
 
     def _claim_one(self) -> bool:
-        free = list(self.devices)
-        for run in self.runs:
-            if run.device in free:
-                free.remove(run.device)
-        narrow = not free and self._has_room_beside()
-        if not free and not narrow:
+        device, narrow = self._place()
+        if device is None:
             return False
-        device = free[0] if free else self.devices[0]
         claimed = queue.claim(self.worker, device, group=self.group, narrow=narrow)
         if claimed is None:
             return False
@@ -154,13 +149,28 @@ class Runner:
         self._start(claimed, device, spec)
         return True
 
-    def _has_room_beside(self) -> bool:
-        """Whether jobs run that take a core each, and there is a core that none of them takes."""
-        return (
-            set(self.devices) == {"cpu"}
-            and len(self.runs) < (os.cpu_count() or 1)
-            and all(run.claim.spec.get("narrow") for run in self.runs)
-        )
+    def _place(self) -> tuple[str | None, bool]:
+        """A free slot; else one with room beside its jobs, and that a job must be narrow for it.
+
+        There is room where jobs run that take a core each, and a core that none of them takes.
+        """
+        cores = self.launcher.places()
+        slots = self.devices if cores is None else list(cores)
+        if cores is None:
+            cores = {"cpu": os.cpu_count() or 1}
+        free = list(slots)
+        for run in self.runs:
+            if run.device in free:
+                free.remove(run.device)
+        if free:
+            return free[0], False
+        for device in dict.fromkeys(slots):
+            there = [run for run in self.runs if run.device == device]
+            if len(there) < cores.get(device, 1) and all(
+                run.claim.spec.get("narrow") for run in there
+            ):
+                return device, True
+        return None, False
 
     def _start(self, claimed: Claim, device: str, spec: dict[str, Any]) -> None:
         request = {
@@ -168,6 +178,7 @@ class Runner:
             "spec": spec,
             "log": str(settings.log_path(claimed.job_id)),
             "environment": prepare.environment(device, self.threads),
+            "device": device,
         }
         child = self.launcher.launch(f"{claimed.job_id}.{claimed.attempt}", request)
         recorder = Recorder(Claim(**{**_fields(claimed), "spec": spec}))

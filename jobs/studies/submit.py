@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
+from db import settings
 from db.engine import transaction
 from db.queries import studies as study_rows
 from db.queries.models import ModelRow
@@ -20,6 +21,7 @@ from db.queries.studies import sources_key
 from db.tables import ItemList, Job, PointScore, Study, StudyPoint
 from evaluation.published.folder import data_folder
 from jobs import devices
+from jobs.cluster import places
 from jobs.models import recipes, similarity
 from jobs.running import api, groups, queue
 from jobs.studies import parents, prepare, record, scores, state
@@ -136,14 +138,18 @@ def lanes(design: Design, known: dict[str, ModelRow], device: str = "auto") -> t
     """How many lanes a stage has, and whether each of them takes a single core.
 
     A model below some 20 M parameters is scored fastest by one thread: a lane for each core. A
-    larger one takes all cores itself, and each GPU serves one lane.
+    larger one takes all cores itself, and each GPU serves one lane. On a cluster all of its nodes
+    count.
     """
-    places = devices.devices()
-    if device != "cpu" and places != ["cpu"]:
-        return min(len(places), MOST_LANES), False
     sizes = [row.n_parameters for row in known.values()]
     small = all(size is not None and size < SMALL_PARAMETERS for size in sizes)
     most = max(design.counts().values(), default=1)
+    nodes = places.looked_up() if settings.ray_address() else []
+    if nodes:
+        return places.lanes(nodes, small=small, most=most)
+    gpus = devices.devices()
+    if device != "cpu" and gpus != ["cpu"]:
+        return min(len(gpus), MOST_LANES), False
     cores = min(os.cpu_count() or 1, MOST_LANES, most)
     return (cores, True) if small and cores > 1 else (1, small)
 

@@ -16,14 +16,14 @@ from jobs.running.runner import Run, Runner
 from tests.jobs.conftest import row
 
 
-def running(*narrow: bool) -> list[Run]:
-    jobs = [SimpleNamespace(device="cpu", claim=SimpleNamespace(spec={"narrow": one}))
-            for one in narrow]  # fmt: skip
+def running(**narrow: list[bool]) -> list[Run]:
+    jobs = [SimpleNamespace(device=device, claim=SimpleNamespace(spec={"narrow": one}))
+            for device, each in narrow.items() for one in each]  # fmt: skip
     return cast("list[Run]", jobs)
 
 
-def runner(*devices: str) -> Runner:
-    return Runner(list(devices), cast("Launcher", None))
+def runner(*devices: str, cores: dict[str, int] | None = None) -> Runner:
+    return Runner(list(devices), cast("Launcher", SimpleNamespace(places=lambda: cores)))
 
 
 def test_only_narrow_jobs_are_claimed_beside_others(home: Path) -> None:
@@ -58,5 +58,23 @@ def test_room_beside(
 ) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
     one = runner(*devices)
-    one.runs = running(*narrow)
-    assert one._has_room_beside() is room
+    one.runs = running(**{devices[0]: narrow})
+    assert one._place() == ((devices[0], True) if room else (None, False))
+
+
+@pytest.mark.parametrize(
+    ("runs", "place"),
+    [
+        ({}, ("a", False)),
+        ({"a": [True]}, ("b", False)),  # every node first, then beside
+        ({"a": [True], "b": [True]}, ("a", True)),
+        ({"a": [True, True], "b": [True]}, (None, False)),  # each has its own cores
+        ({"a": [False], "b": [True]}, (None, False)),
+    ],
+)
+def test_slots_that_a_cluster_has(
+    runs: dict[str, list[bool]], place: tuple[str | None, bool]
+) -> None:
+    one = runner("ray", cores={"a": 2, "b": 1})
+    one.runs = running(**runs)
+    assert one._place() == place
