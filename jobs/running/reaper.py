@@ -19,13 +19,15 @@ class Reaper:
     """Looks at the running jobs from time to time.
 
     A worker of this host that has died loses its jobs at once. Any other has to be silent: its
-    lease must have run out *and* stay as it is while we look on for a while, for the clock may have
-    jumped, and a living worker then renews its lease within moments.
+    lease must stay as it is while we look on, by our own stopwatch. A short while is enough where
+    it has run out, for the clock may have jumped forward, and a living worker then renews its lease
+    within moments. Where it has not, it is looked at for a lease's length: the clock may have been
+    set back, or another machine's may be ahead, and a lease would then last for hours.
     """
 
     def __init__(self, patience_seconds: float = PATIENCE_SECONDS) -> None:
         self.patience_seconds = patience_seconds
-        self._seen: dict[_Lease, float] = {}  # when we first saw it run out, by our own stopwatch
+        self._seen: dict[_Lease, float] = {}  # when we first saw it, by our own stopwatch
 
     def reap(self) -> int:
         """Take back what is lost; return how many jobs that were."""
@@ -46,10 +48,11 @@ class Reaper:
         return taken
 
     def _silent(self, row: Job) -> bool:
-        if (row.lease_until or 0.0) >= time.time():
-            return False
         since = self._seen.setdefault(self._lease(row), time.monotonic())
-        return time.monotonic() - since >= self.patience_seconds
+        unchanged_seconds = time.monotonic() - since
+        if (row.lease_until or 0.0) < time.time():
+            return unchanged_seconds >= self.patience_seconds
+        return unchanged_seconds >= queue.LEASE_SECONDS + self.patience_seconds
 
     @staticmethod
     def _lease(row: Job) -> _Lease:
