@@ -20,7 +20,7 @@ from typing import IO, Any
 from pydantic import ValidationError
 
 from chat.errors import ChatError
-from chat.protocol import Settings, Turn, decode, encode
+from chat.protocol import Settings, Turn, encode, request_of
 
 
 def main() -> None:
@@ -73,13 +73,19 @@ class Inbox(threading.Thread):
 
     def run(self) -> None:
         """Sort lines into requests and stops; at the end of the stream, end the process."""
+        self.read()
+        os._exit(0)  # the parent is gone: nobody is left to answer
+
+    def read(self) -> None:
+        """Sort lines until the stream ends; what is no request is passed over."""
         for line in self.stream:
-            message = decode(line)
-            if message["do"] == "stop":
+            message = request_of(line)
+            if message is None:
+                print("chat: a line is no request", file=sys.stderr)
+            elif message["do"] == "stop":
                 self.stopped.add(message["id"])
             else:
                 self.requests.put(message)
-        os._exit(0)  # the parent is gone: nobody is left to answer
 
 
 class Speaker:

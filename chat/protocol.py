@@ -63,6 +63,21 @@ def encode(message: dict[str, Any]) -> bytes:
     return (json.dumps(message, ensure_ascii=True) + "\n").encode("ascii")
 
 
+def request_of(line: bytes) -> dict[str, Any] | None:
+    """The request on a line, its parts not yet checked; None where it is none."""
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(message, dict) or message.get("do") not in ("chat", "stop", "unload"):
+        return None
+    if message["do"] != "unload" and type(message.get("id")) is not int:
+        return None
+    if message["do"] == "chat" and not (isinstance(message.get("turns"), list)):
+        return None
+    return {"settings": {}, **message}
+
+
 def decode(line: bytes) -> dict[str, Any]:
     """The object of one line."""
     message: dict[str, Any] = json.loads(line)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from merging.checkpoints.checkpoint import Checkpoint
+from merging.checkpoints.header import MAX_HEADER_BYTES
 from merging.checkpoints.stored import ITEM_BYTES
 from merging.errors import ModelError
 from merging.recipes.recipe import Recipe
@@ -152,9 +153,10 @@ def _made_by(folder: Path) -> str | None:
     for file in sorted(folder.glob("*.safetensors"))[:1]:
         try:
             with file.open("rb") as stream:
-                text = stream.read(int.from_bytes(stream.read(8), "little"))
+                said = int.from_bytes(stream.read(8), "little")
+                text = stream.read(min(said, MAX_HEADER_BYTES))
             found = json.loads(text).get("__metadata__", {}).get("crucible_recipe")
-        except (OSError, ValueError, AttributeError, MemoryError, OverflowError):
+        except (OSError, ValueError, AttributeError, RecursionError):
             return None  # the header is checked, with its sentence, when the folder is opened
         return found if isinstance(found, str) else None
     return None

@@ -12,7 +12,8 @@ PARTS = ("pages", "jobs", "studies", "chat", "training", "merging", "evaluation"
 ALLOWED = {
     "pages": {"pages", "jobs", "db.queries", "db.settings", "merging.methods",
               "merging.recipes.recipe",
-              "merging.tokenizers.templates", "merging.recipes.schedules", "merging.recipes.slices",
+              "merging.tokenizers.templates", "merging.recipes.patterns",
+              "merging.recipes.schedules", "merging.recipes.slices",
               "merging.errors", "evaluation.suites", "evaluation.errors",
               "studies.design", "studies.errors"},
     "cli": {"jobs", "db.queries", "db.settings", "merging.methods", "merging.recipes.recipe",

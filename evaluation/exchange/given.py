@@ -135,7 +135,7 @@ def _text(path: Path) -> str:
 def _json(name: str, text: str) -> Any:
     try:
         return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a number of too many digits is the former
         where = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         raise ExchangeError(f"{name}{where} is not JSON; was it cut off?") from error
 
@@ -150,7 +150,7 @@ def _lines(name: str, text: str) -> list[dict[str, Any]]:
         if line.strip():
             try:
                 rows.append(json.loads(line))
-            except (json.JSONDecodeError, RecursionError) as error:
+            except (ValueError, RecursionError) as error:
                 raise ExchangeError(
                     f"{name}, line {number} is not JSON; was it cut off?"
                 ) from error

@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from evaluation import yaml_text
 from evaluation.published.folder import data_folder, locate
 
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -161,7 +162,7 @@ def read_config(path: Path) -> dict[str, Any]:
 def _read(path: Path, depth: int) -> dict[str, Any]:
     if depth > 8:
         raise ValueError("`include` goes in a circle")
-    raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    raw = yaml_text.read(path, _Loader)
     if not isinstance(raw, dict):
         raise ValueError("a task file is a mapping of keys to values")
     include = raw.pop("include", None)

@@ -132,7 +132,7 @@ def _check_folder(folder: Path) -> None:
 def _config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SuiteError(f"{folder}/config.json cannot be read ({_short(error)}).") from error
     return config if isinstance(config, dict) else {}
 

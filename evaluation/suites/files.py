@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from evaluation import yaml_text
 from evaluation.errors import SuiteError
 from evaluation.harness.catalogue import catalogue
 from evaluation.harness.groups import GroupScore, Leaf, Unknown, expand
@@ -22,6 +23,7 @@ from evaluation.suites.settings import Settings
 
 SUITES = Path(__file__).resolve().parent / "shipped"
 TASKS = "tasks:"
+MOST_LETTERS = 4000  # of a reference: paths are shorter, and lists of tasks
 
 
 def shipped() -> dict[str, Path]:
@@ -38,6 +40,8 @@ def own() -> dict[str, Path]:
 
 def load(ref: str) -> Suite:
     """See ``evaluation.suites.load_suite``."""
+    if len(ref) > MOST_LETTERS:
+        raise SuiteError(f"The suite {ref[:60]!r} ... has {len(ref):,} letters, which none has.")
     base, told = _halves(ref)
     suite = _of_tasks(base) if base.startswith(TASKS) else _of_file(base)
     if not told:
@@ -53,10 +57,18 @@ def _halves(ref: str) -> tuple[str, str]:
         return ref, ""
     places = [i for i, letter in enumerate(ref) if letter == "@"]
     for place in [len(ref), *places]:
-        if "/" in ref[:place] and Path(ref[:place]).expanduser().is_file():
+        if "/" in ref[:place] and _is_file(ref[:place]):
             return ref[:place], ref[place + 1 :]
     base, _, told = ref.partition("@")
     return base, told
+
+
+def _is_file(path: str) -> bool:
+    """Whether a text is the path of a file; one that can be no path at all is none."""
+    try:
+        return Path(path).expanduser().is_file()
+    except (OSError, RuntimeError, ValueError):
+        return False
 
 
 def _of_file(ref: str) -> Suite:
@@ -138,7 +150,7 @@ def _look_up(suite: Suite, name: str, files: list[str]) -> tuple[list[Leaf], lis
 def _unknown(suite: Suite, name: str, member: str, known: Any, files: list[str]) -> str:
     folders = ", ".join(map(str, suite.include))
     where = f"no YAML file in {folders} defines" if folders else "lm-eval does not have"
-    text = f"Suite {suite.name!r} names the task {name!r}, which {where}"
+    text = f"Suite {suite.name!r} names the task {name[:300]!r}, which {where}"
     if not known.entries:
         return (f"{text}; lm-eval's own tasks are not indexed yet: `python cli.py tasks --refresh` "
                 "or Settings does it once.")  # fmt: skip
@@ -155,13 +167,12 @@ def _find(ref: str) -> Path:
     there = {**shipped(), **own()}
     if ref in there:
         return there[ref]
-    path = Path(ref).expanduser()
-    if path.suffix in {".yaml", ".yml"} or "/" in ref:
-        if path.is_file():
-            return path.resolve()
-        raise SuiteError(f"There is no suite file {path}.")
+    if Path(ref).suffix in {".yaml", ".yml"} or "/" in ref:
+        if _is_file(ref):
+            return Path(ref).expanduser().resolve()
+        raise SuiteError(f"There is no suite file {ref[:300]}.")
     raise SuiteError(
-        f"There is no suite {ref!r}; there are: {', '.join(there) or 'none'}."
+        f"There is no suite {ref[:300]!r}; there are: {', '.join(there) or 'none'}."
         + nearest(ref, list(there))
     )
 
@@ -199,13 +210,13 @@ def read(path: Path) -> Suite:
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml_text.read(path)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "cannot be parsed"
         raise SuiteError(f"{path}{where}: not valid YAML ({problem}).") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise SuiteError(f"{path} cannot be read: {error}.") from error
     if not isinstance(raw, dict):
         raise SuiteError(f"{path}: a suite is a mapping with `groups` or `tasks`, not a list.")

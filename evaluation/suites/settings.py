@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from evaluation import yaml_text
 from evaluation.errors import SuiteError
 from evaluation.nearest import nearest
 
@@ -64,7 +65,8 @@ def parse(given: str | Mapping[str, Any], where: str) -> Settings:
     for key in raw:
         if key not in RUN_SETTINGS:
             raise SuiteError(
-                f"{where}: there is no setting {key!r}; there are {', '.join(RUN_SETTINGS)}."
+                f"{where}: there is no setting {str(key)[:80]!r}; there are "
+                f"{', '.join(RUN_SETTINGS)}."
                 + nearest(str(key), RUN_SETTINGS)
             )
     try:
@@ -79,13 +81,15 @@ def _pairs(text: str, where: str) -> dict[str, Any]:
     if text.lstrip().startswith("{"):
         try:
             return dict(json.loads(text))
-        except ValueError as error:
-            raise SuiteError(f"{where}: {text!r} is not a JSON object of settings.") from error
+        except (ValueError, RecursionError) as error:
+            raise SuiteError(
+                f"{where}: {text[:200]!r} is not a JSON object of settings."
+            ) from error
     found: dict[str, Any] = {}
     for part in text.split(","):
         key, equals, value = part.partition("=")
         if not equals or not key.strip():
-            raise SuiteError(f"{where}: {part!r} is not of the form key=value.")
+            raise SuiteError(f"{where}: {part[:200]!r} is not of the form key=value.")
         found[key.strip()] = read_value(key.strip(), value)
     return found
 
@@ -95,6 +99,6 @@ def read_value(key: str, value: str) -> Any:
     if key in ("prompt_version", "system_instruction"):
         return value
     try:
-        return yaml.safe_load(value)
-    except yaml.YAMLError:
+        return yaml_text.load(value)
+    except (yaml.YAMLError, ValueError):
         return value

@@ -90,7 +90,7 @@ def has_chat_template(folder: Path) -> bool:
         return True
     try:
         said = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return bool(isinstance(said, dict) and said.get("chat_template"))
 

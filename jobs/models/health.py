@@ -179,7 +179,7 @@ def find(row: ModelRow) -> dict[str, Any] | None:
         place = report_folder(Folder(row.name, source, row)) / REPORT
         data = json.loads(place.read_text("utf-8"))
         return data if isinstance(data, dict) and isinstance(data.get("checks"), list) else None
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 

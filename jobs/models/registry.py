@@ -295,6 +295,6 @@ def _is_current(model_id: int, folder: Path) -> bool:
 def _has_weights(folder: Path) -> bool:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(config, dict) and any(folder.glob("*.safetensors"))

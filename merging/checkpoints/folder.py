@@ -14,6 +14,8 @@ from merging.wording import in_words
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 SHARD = re.compile(r"model-\d+-of-(\d+)\.safetensors")
+# of a JSON file beside the weights; the index of the largest models has a few MB
+MOST_JSON_BYTES = 64_000_000
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
@@ -103,6 +105,8 @@ def read_json(file: Path, *, label: str) -> dict[str, Any]:
         ModelError: missing, unreadable or not an object.
     """
     try:
+        if file.stat().st_size > MOST_JSON_BYTES:
+            raise ModelError(f"{label}: {file.name} is larger than 64 MB, which none of them is.")
         data = json.loads(file.read_text("utf-8"))
     except FileNotFoundError:
         raise ModelError(f"{label} has no {file.name}.") from None
@@ -118,8 +122,10 @@ def read_json(file: Path, *, label: str) -> dict[str, Any]:
 def json_or_nothing(file: Path) -> dict[str, Any]:
     """The object in a JSON file; empty when there is none that can be read."""
     try:
+        if file.stat().st_size > MOST_JSON_BYTES:
+            return {}
         data = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) else {}
 

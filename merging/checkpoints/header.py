@@ -13,6 +13,8 @@ from merging.wording import size
 
 # the format's own limit
 MAX_HEADER_BYTES = 100_000_000
+# the product of the numbers of a longer shape alone would take minutes
+MAX_DIMENSIONS = 64
 NOWHERE = -1  # offset of a tensor that is computed and lies in no file
 DAMAGED = "The file is damaged or incomplete: copy or download it again."
 
@@ -89,6 +91,8 @@ def _entry(file: Path, name: str, entry: Any, data_start: int) -> TensorInfo:
         )
     if not (isinstance(dtype, str) and _naturals(shape) and _naturals(offsets, length=2)):
         raise _damaged(file, f"describes tensor {name} wrongly")
+    if len(shape) > MAX_DIMENSIONS:
+        raise _damaged(file, f"gives tensor {name} {len(shape):,} dimensions")
     info = TensorInfo(dtype, tuple(shape), file, data_start + offsets[0])
     if offsets[1] - offsets[0] != info.n_bytes:
         raise _damaged(

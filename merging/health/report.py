@@ -90,7 +90,7 @@ def read(folder: Path) -> Health | None:
     """The report that lies in a folder; None when there is none, or none that can be read."""
     try:
         return from_data(json.loads((folder / FILE).read_text("utf-8")))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 

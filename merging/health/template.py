@@ -108,7 +108,7 @@ def _tokens(folder: Path) -> dict[str, str]:
     """The special tokens that a template may write."""
     try:
         config = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     found = {}
     for key, value in config.items() if isinstance(config, dict) else ():

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from merging.recipes.slices import Slice, SliceSource
 
 MOST_WEIGHT = 100
+MOST_MODELS = 1000
 
 
 def complete_options(method: Method, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,6 +112,10 @@ def check_models(recipe: Recipe, method: Method) -> None:
     Raises:
         RecipeError: the first thing that does not fit.
     """
+    if len(recipe.models) > MOST_MODELS:
+        raise RecipeError(
+            f"The recipe has {len(recipe.models):,} models; {MOST_MODELS:,} are the most."
+        )
     if method.needs_base == "required" and recipe.base is None:
         raise RecipeError(f'{method.name} needs a base: add "base: MODEL" to the recipe.')
     if method.needs_base == "forbidden" and recipe.base is not None:

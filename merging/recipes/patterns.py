@@ -17,15 +17,15 @@ MOST_WAYS = 200_000
 LETTERS = 50
 
 
-def compile_pattern(pattern: str) -> re.Pattern[str]:
+def compile_pattern(pattern: str, flags: re.RegexFlag = re.NOFLAG) -> re.Pattern[str]:
     """Compile a regular expression.
 
     Raises:
         ValueError: it is none, or it may take too long; with a phrase saying why.
     """
     try:
-        compiled = re.compile(pattern)
-        tree = importlib.import_module("re._parser").parse(pattern)
+        compiled = re.compile(pattern, flags)
+        tree = importlib.import_module("re._parser").parse(pattern, flags)
     except (re.error, RecursionError, OverflowError) as error:
         raise ValueError(str(error)) from None
     if _ways(tree) > MOST_WAYS:

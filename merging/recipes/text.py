@@ -82,7 +82,7 @@ def read_yaml(text: str | bytes, what: str = "recipe") -> dict[str, Any]:
         data = loader.get_single_data()
     except yaml.YAMLError as error:
         raise RecipeError(_syntax(error, what)) from None
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError, AttributeError, LookupError, RecursionError):
         # the constructors of dates and numbers (their words are Python's), and keys that are lists
         raise RecipeError(f"The {what} holds a number, date or key that cannot be read.") from None
     finally:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from db.queries.board import Board, Row
+from merging.recipes.patterns import compile_pattern
 from pages.components import words
 
 SINCE: Mapping[str, float | None] = {
@@ -95,8 +96,8 @@ def matcher(text: str) -> tuple[Callable[[str], bool], bool]:
     What is no valid regular expression is searched as plain text: `merge (2` finds `merge (2)`.
     """
     try:
-        found = re.compile(text, re.IGNORECASE).search
-    except (re.error, OverflowError, RecursionError):
+        found = compile_pattern(text, re.IGNORECASE).search
+    except ValueError:  # none, or one that could search for hours
         plain = text.casefold()
         return lambda value: plain in value.casefold(), False
     return lambda value: found(value) is not None, True
