@@ -12,6 +12,7 @@ import typer
 
 from jobs.terminal import model_commands, study_commands, suite_commands
 from jobs.terminal.exchange import scores
+from jobs.terminal.job_commands import jobs
 from jobs.terminal.sandbox import sandbox
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 app.add_typer(sandbox, name="sandbox")
 app.add_typer(scores, name="scores")
+app.add_typer(jobs, name="jobs")
 
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Also write JSON to this file.")]
@@ -255,32 +257,26 @@ study_commands.register(app)  # study
 
 
 @app.command()
-def jobs(limit: Annotated[int, typer.Option(help="How many, newest first.")] = 20) -> None:
-    """List the newest jobs: what waits, runs, is done or has failed."""
-    from db.queries import jobs as rows
-    from jobs.terminal import show
-
-    show.print_jobs(rows.recent(limit))
-
-
-@app.command()
 def cancel(job: int) -> None:
     """Cancel a waiting or running job by its number."""
-    from jobs.errors import JobError
-    from jobs.running import api
-    from jobs.terminal import show
+    from jobs.terminal import queue
 
-    if not api.cancel(job):
-        raise JobError(f"There is no waiting or running job {job}.")
-    show.say(f"Job {job} is being cancelled.")
+    queue.cancel(job)
 
 
 @app.command()
-def worker() -> None:
+def worker(
+    beside: Annotated[
+        bool, typer.Option("--beside", help="Work although this home has its worker already.")
+    ] = False,
+    devices: Annotated[
+        str, typer.Option(help="Slots, such as cuda:0,cuda:1 or cpu,cpu; default all there are.")
+    ] = "",
+) -> None:
     """Run queued jobs until stopped (Ctrl+C puts what runs back into the queue)."""
-    from jobs.running.worker import Worker
+    from jobs.running.worker import Worker, chosen
 
-    Worker().run()
+    Worker(beside=beside, slots=chosen(devices)).run()
 
 
 def main(arguments: list[str] | None = None) -> int:

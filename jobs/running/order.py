@@ -80,10 +80,7 @@ def _place(order: list[Job], at: int) -> None:
 
 def _prioritise(opened: Session, row: Job, priority: int) -> None:
     if abs(priority) > MOST_PRIORITY:
-        raise JobError(
-            f"A priority is a whole number from -{MOST_PRIORITY} to {MOST_PRIORITY}; {priority} "
-            "is not."
-        )
+        raise JobError(f"A priority is a whole number from -{MOST_PRIORITY} to {MOST_PRIORITY}.")
     row.priority = priority
     opened.flush()
     needed = select(Job).join(Dependency, Dependency.needs_id == Job.id)

@@ -230,7 +230,8 @@ def print_jobs(rows: Sequence[JobRow]) -> None:
     table = Table("Job", "State", "Title", "Stage", "Progress", "Error")
     for row in rows:
         share = f"{100 * row.fraction:.0f} %" if row.fraction is not None else "-"
-        table.add_row(str(row.id), row.state, row.title, row.stage, share, row.error or "")
+        state = "paused" if row.paused else row.state
+        table.add_row(str(row.id), state, row.title, row.stage, share, row.error or "")
     _print(table)
 
 
