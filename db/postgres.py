@@ -19,7 +19,7 @@ CONNECT_SECONDS = 10
 
 _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"|NaN|-?Infinity')
 _NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
-_REPLACED = "\ufffd"
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def engine(url: URL) -> Engine:
@@ -58,22 +58,29 @@ def _text_dumper() -> type[Any]:
     from psycopg.types.string import StrDumperUnknown
 
     class Dumper(StrDumperUnknown):
-        """Text without NUL, which models do write and PostgreSQL has no place for."""
+        """Text without what PostgreSQL has no place for."""
 
         def dump(self, obj: str) -> Any:
             """The bytes of a text."""
-            return super().dump(obj.replace("\0", _REPLACED) if "\0" in obj else obj)
+            return super().dump(_storable(obj.replace("\0", "\ufffd")))
 
     return Dumper
 
 
+def _storable(text: str) -> str:
+    """A text whose halves of surrogate pairs are joined, or replaced where they are alone."""
+    if _SURROGATE.search(text) is None:
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 def dump_json(value: Any) -> str:
-    """JSON that PostgreSQL takes: Python writes NaN, Infinity and NUL, which are none.
+    """JSON that PostgreSQL takes: Python also writes NaN, Infinity, NUL and lone surrogates.
 
     Infinity becomes a number too large for a float, which Python reads as infinity again; NaN
-    becomes null, and NUL the replacement character.
+    becomes null, and what is no character the replacement character.
     """
-    text = json.dumps(value)
+    text = _storable(json.dumps(value, ensure_ascii=False))
     if "NaN" in text or "Infinity" in text or "\\u0000" in text:
         return _TOKENS.sub(_allowed, text)
     return text
@@ -82,5 +89,5 @@ def dump_json(value: Any) -> str:
 def _allowed(token: re.Match[str]) -> str:
     found = token.group()
     if found.startswith('"'):
-        return _NUL.sub(r"\1\\ufffd", found)
+        return _NUL.sub("\\1\ufffd", found)
     return {"NaN": "null", "Infinity": "1e999", "-Infinity": "-1e999"}[found]

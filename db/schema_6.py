@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    inspect,
     text,
 )
 
@@ -57,6 +58,19 @@ SEARCH = (
     'CREATE INDEX ix_study_designs_group ON study_designs ("group")',
 )
 
+# what PostgreSQL named after the old table, and Optuna's would be called
+POSTGRES = (
+    "ALTER INDEX studies_pkey RENAME TO study_designs_pkey",
+    "ALTER INDEX studies_name_key RENAME TO study_designs_name_key",
+    "ALTER SEQUENCE studies_id_seq RENAME TO study_designs_id_seq",
+)
+
+TABLES = (
+    "answers", "dependencies", "evaluations", "item_lists", "jobs", "judgements", "judgings",
+    "models", "parents", "point_scores", "prompts", "replies", "searches", "settings",
+    "study_designs", "study_points",
+)  # fmt: skip
+
 
 def upgrade(connection: Connection) -> None:
     """Add what is new in format 6."""
@@ -66,3 +80,18 @@ def upgrade(connection: Connection) -> None:
     for statement in (*QUEUE, *SEARCH):
         connection.execute(text(statement.format(**words)))
     METADATA.create_all(connection, checkfirst=False)
+    if connection.dialect.name == "postgresql":
+        for statement in POSTGRES:
+            connection.execute(text(statement))
+        _lengthen(connection)
+
+
+def _lengthen(connection: Connection) -> None:
+    """Let PostgreSQL keep text of any length, as SQLite always did; a change of words alone."""
+    looked = inspect(connection)
+    for table in TABLES:
+        for column in looked.get_columns(table):
+            if getattr(column["type"], "length", None) is not None:
+                connection.execute(
+                    text(f'ALTER TABLE {table} ALTER COLUMN "{column["name"]}" TYPE VARCHAR')
+                )

@@ -24,11 +24,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
+from db.row_numbers import RowNumber
+
 
 class Base(DeclarativeBase):
     """Common declarative base of every table."""
 
-    type_annotation_map = {dict[str, Any]: JSON, list[Any]: JSON}
+    type_annotation_map = {int: RowNumber, dict[str, Any]: JSON, list[Any]: JSON}
 
 
 class Model(Base):

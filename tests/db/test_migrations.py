@@ -44,9 +44,10 @@ def shape(engine: Engine) -> dict[str, Any]:
     return {
         table: {
             "columns": {
-                column["name"]: (str(column["type"]), column["nullable"], column["primary_key"])
+                column["name"]: (str(column["type"]), column["nullable"])
                 for column in looked.get_columns(table)
             },
+            "primary": looked.get_pk_constraint(table)["constrained_columns"],
             "unique": sorted(one["column_names"] for one in looked.get_unique_constraints(table)),
             "indexes": sorted((one["name"], one["column_names"]) for one in
                               looked.get_indexes(table)),
