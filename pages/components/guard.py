@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import streamlit as st
+from streamlit import config
 from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
-REFUSED = (
+WRONG_NAME = (
     b"This server does not answer to that name. Open it as http://localhost:PORT, or add the "
     b"name to server.allowedHosts (docs/security.md)."
 )
+WRONG_SITE = b"This request comes from a page of another site."
 INLINE_SCRIPT = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 # Plotly's and the tables' programs make functions from text; nothing else may come from text.
 POLICY = (
@@ -46,27 +48,44 @@ class Guard:
         """Answer one request, or pass it on."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
-        elif not is_host_allowed(host_of(scope)):
-            await _refuse(scope, receive, send)
+        elif not is_host_allowed(_header(scope, b"host")):
+            await _refuse(scope, receive, send, 421, WRONG_NAME)
+        elif not _is_own_site(scope):
+            await _refuse(scope, receive, send, 403, WRONG_SITE)
         else:
             await self.app(scope, receive, _with_headers(send))
 
 
-def host_of(scope: Any) -> str | None:
-    """The Host header; None without one, or with several."""
-    found = [value for name, value in scope["headers"] if name == b"host"]
+def _header(scope: Any, wanted: bytes) -> str | None:
+    """A header's value; None without it, or with several."""
+    found = [value for name, value in scope["headers"] if name == wanted]
     return found[0].decode("latin-1") if len(found) == 1 else None
 
 
-async def _refuse(scope: Any, receive: Any, send: Any) -> None:
+def _is_own_site(scope: Any) -> bool:
+    """Whether no page of another site asks.
+
+    Streamlit would find that out by asking the world for its own address, at every such request.
+    """
+    if all(name != b"origin" for name, _ in scope["headers"]):
+        return True
+    origin = (_header(scope, b"origin") or "").lower()
+    host = (_header(scope, b"host") or "").lower()
+    if origin.split("://", 1)[-1] == host and origin.startswith(("http://", "https://")):
+        return True
+    return origin in {str(one).lower().rstrip("/")
+                      for one in config.get_option("server.corsAllowedOrigins")}  # fmt: skip
+
+
+async def _refuse(scope: Any, receive: Any, send: Any, status: int, why: bytes) -> None:
     if scope["type"] == "websocket":
         await receive()  # the connection has to be asked for before it is refused
         await send({"type": "websocket.close", "code": 1008})
         return
     headers = [(b"content-type", b"text/plain; charset=utf-8"),
-               (b"content-length", str(len(REFUSED)).encode())]  # fmt: skip
-    await send({"type": "http.response.start", "status": 421, "headers": headers})
-    body = b"" if scope["method"] == "HEAD" else REFUSED
+               (b"content-length", str(len(why)).encode())]  # fmt: skip
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    body = b"" if scope["method"] == "HEAD" else why
     await send({"type": "http.response.body", "body": body})
 
 
