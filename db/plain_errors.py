@@ -18,7 +18,7 @@ from db.errors import DatabaseError
 _REFUSED = re.compile(
     r"password authentication failed|no password supplied|no pg_hba\.conf entry|does not exist"
     r"|permission denied|certificate|SSL|not permitted to log in|could not translate host name"
-    r"|failed to resolve host|invalid (?:integer|connection|port)"
+    r"|failed to resolve host|invalid (?:integer|port)"
 )
 _FULL = ("53100", "53200")  # disk_full, out_of_memory
 _LOCKED = ("55P03", "40P01", "57014")  # lock_not_available, deadlock_detected, query_canceled
@@ -101,7 +101,8 @@ def _of_server(place: str, text: str, cause: BaseException, *, lost: bool) -> Da
             transient=True,
         )
     operational = _is_operational(cause)
-    if operational and not lost and _REFUSED.search(text):
+    wrong_option = text.startswith("invalid connection option")
+    if wrong_option or (operational and not lost and _REFUSED.search(text)):
         return DatabaseError(
             f"The database {place} lets nobody in by CRUCIBLE_DATABASE_URL ({text}). Check user, "
             "password, host and name in it.",

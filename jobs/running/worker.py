@@ -20,11 +20,14 @@ from typing import IO, Any
 
 from db import settings
 from db.engine import open_database
+from db.errors import DatabaseError
 from jobs import caches, devices
 from jobs.errors import JobError
 from jobs.running import lock
 from jobs.running.launch import best_launcher
 from jobs.running.runner import Runner
+
+RETRY_SECONDS = 1.0  # between attempts to open a database that does not answer
 
 
 class Worker:
@@ -62,7 +65,8 @@ class Worker:
         with ExitStack() as held:
             slots = self._take_place(held)
             caches.use_home()
-            open_database()
+            if not self._opened():
+                return
             launcher = best_launcher(log=settings.logs_folder() / "worker.log")
             runner = Runner(slots, launcher)
             say(f"serving {settings.home()} on {', '.join(slots)}, process {os.getpid()}")
@@ -71,6 +75,26 @@ class Worker:
             finally:
                 runner.close()
             say("stopped; what was running is back in the queue")
+
+    def _opened(self) -> bool:
+        """Open the database, whose server may still be starting; whether it is open.
+
+        Raises:
+            DatabaseError: waiting would not help.
+        """
+        told: str | None = None
+        while not self.stopping and not self._orphaned():
+            try:
+                open_database()
+                return True
+            except DatabaseError as error:
+                if not error.transient:
+                    raise
+                if str(error) != told:
+                    told = str(error)
+                    say(told)
+            time.sleep(RETRY_SECONDS)
+        return False
 
     def _take_place(self, held: ExitStack) -> list[str]:
         """Take the locks of a worker, to be let go of with `held`; return its slots."""
