@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobs.terminal import model_commands, study_commands, suite_commands
+from jobs.terminal import model_commands, search_commands, study_commands, suite_commands
 from jobs.terminal.exchange import scores
 from jobs.terminal.job_commands import jobs
 from jobs.terminal.sandbox import sandbox
@@ -254,6 +254,7 @@ def methods(json: Json = None) -> None:
 model_commands.register(app)  # check, verify, similarity and models
 suite_commands.register(app)  # suites, tasks and data
 study_commands.register(app)  # study
+search_commands.register(app)  # search
 
 
 @app.command()

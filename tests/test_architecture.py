@@ -8,19 +8,21 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PARTS = ("pages", "jobs", "studies", "chat", "training", "merging", "evaluation", "db")
+PARTS = ("pages", "jobs", "studies", "search", "chat", "training", "merging", "evaluation", "db")
 ALLOWED = {
     "pages": {"pages", "jobs", "db.queries", "db.settings", "merging.methods",
               "merging.recipes.recipe",
               "merging.tokenizers.templates", "merging.recipes.patterns",
               "merging.recipes.schedules", "merging.recipes.slices",
               "merging.errors", "evaluation.suites", "evaluation.errors",
-              "studies.design", "studies.errors"},
+              "studies.design", "studies.errors", "search.design", "search.errors"},
     "cli": {"jobs", "db.queries", "db.settings", "merging.methods", "merging.recipes.recipe",
             "merging.errors", "evaluation.suites", "evaluation.errors"},
     "app": {"jobs", "pages", "db.settings"},
-    "jobs": {"jobs", "db", "studies", "chat", "training", "merging", "evaluation"},
+    "jobs": {"jobs", "db", "studies", "search", "chat", "training", "merging",
+             "evaluation"},
     "studies": {"studies", "merging", "evaluation"},
+    "search": {"search", "merging", "evaluation"},
     "chat": {"chat", "merging", "evaluation"},
     "training": {"training", "merging", "evaluation"},
     "merging": {"merging"},

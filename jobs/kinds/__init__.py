@@ -27,6 +27,7 @@ KINDS: Mapping[str, str] = {
     "verify": "jobs.kinds.verify",
     "judge": "jobs.kinds.judge",
     "study": "jobs.kinds.study",
+    "search": "jobs.kinds.search",
     "catalogue": "jobs.kinds.catalogue",
     "data": "jobs.kinds.data",
 }

@@ -112,16 +112,29 @@ def recipe_row(ref: str) -> ModelRow:
         JobError: the file cannot be read.
         RecipeError: it is not a recipe.
     """
-    pinned_recipe, rows = parents_of(parse(read_recipe(ref)))
+    return row_of(parse(read_recipe(ref)), Path(ref).stem)
+
+
+def row_of(recipe: Recipe, label: str) -> ModelRow:
+    """The registry's row of a recipe that is scored without being written.
+
+    Args:
+        recipe: of the merge.
+        label: its name in the registry, where the recipe has none; another one if that is taken.
+
+    Raises:
+        ModelError, JobError: a parent that is nowhere or cannot be read.
+    """
+    pinned_recipe, rows = parents_of(recipe)
     pinned_recipe = _pinned_here(pinned_recipe, rows)
     known = model_rows.by_recipe(pinned_recipe.hash) if is_pinned(pinned_recipe) else None
     if known is not None:
         return known
     with transaction() as opened:
         taken = set(opened.scalars(select(Model.name)))
-        label = naming.suggest(pinned_recipe.name or Path(ref).stem, taken)
+        name = naming.suggest(pinned_recipe.name or label, taken)
         values = {"role": "merge", "source": ""}
-        row = registry.add_row(opened, label, values)
+        row = registry.add_row(opened, name, values)
         registry.enter_recipe(opened, row, pinned_recipe, {k: v.name for k, v in rows.items()})
         model_id = row.id
     return get(model_id)

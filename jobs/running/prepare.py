@@ -48,7 +48,18 @@ def _completed(claim: Claim) -> dict[str, Any]:
             from jobs.studies import prepare as study  # what it needs is not light
 
             return {**claim.spec, **study.complete(claim.spec)}
+        case "search":
+            from jobs.search import prepare as search
+
+            return {**claim.spec, **search.complete(claim.spec, group_of(claim.job_id))}
     return claim.spec
+
+
+def group_of(job_id: int) -> str | None:
+    """The group that a job belongs to."""
+    with session() as opened:
+        job = opened.get(Job, job_id)
+        return job.group if job else None
 
 
 def models_of(spec: dict[str, Any]) -> list[str]:

@@ -1,0 +1,1 @@
+"""Searches: their models, jobs and results, with the database."""

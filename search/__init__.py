@@ -1,0 +1,1 @@
+"""Searching for the best recipe: a space of options, trials, and what came of them."""
