@@ -20,6 +20,8 @@ from db import migrations, postgres, settings, sqlite
 from db.errors import DatabaseError
 from db.plain_errors import plain_errors
 
+UNREADABLE = "it cannot be read; an @, / or : in a password is written %40, %2F, %3A"
+
 _engines: dict[str, Engine] = {}
 _opening = threading.Lock()
 
@@ -107,7 +109,9 @@ def _parse(url: str) -> URL:
         backend = parsed.get_backend_name()
     except (ArgumentError, NoSuchModuleError, ValueError):
         # not `from error`: its text, which the log would have, may hold a part of the password
-        raise _unknown("it cannot be read; an @, / or : in a password is %40, %2F, %3A") from None
+        raise _unknown(UNREADABLE) from None
+    if backend != "sqlite" and "@" in f"{parsed.host}{parsed.database}":
+        raise _unknown(UNREADABLE)  # an @ in the password: its rest stands among these
     if parsed.drivername in ("postgres", "postgresql"):  # as others write it
         return parsed.set(drivername="postgresql+psycopg")
     if backend not in ("sqlite", "postgresql"):

@@ -19,6 +19,8 @@ from typing import Any
 
 import pytest
 import typer
+from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy.exc import SQLAlchemyError
 
 import cli
 from jobs.kinds import threads
@@ -143,6 +145,7 @@ def test_merge_into_a_folder(tmp_path: Path) -> None:
     assert listed["role"] == "merge" and len(listed["parents"]) == 3
 
 
+@pytest.mark.sqlite
 def test_large_folders_merge_alike_in_a_new_home_and_in_a_used_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -324,17 +327,20 @@ def test_a_damaged_parent_is_one_sentence_and_nothing_is_left(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["parent", "r.yaml"]
 
 
+@pytest.mark.sqlite
 def test_a_newer_database_is_refused(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "crucible.db") as raw:
         raw.execute("PRAGMA user_version = 99")
     assert "newer version of Crucible" in refused(run("models", home=tmp_path), 2)
 
 
+@pytest.mark.sqlite
 def test_a_broken_database_is_told(tmp_path: Path) -> None:
     (tmp_path / "crucible.db").write_text("no database " * 100)
     assert "is not a database" in refused(run("models", home=tmp_path), 2)
 
 
+@pytest.mark.sqlite
 def test_a_home_in_the_way_is_a_failure(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = run("models", home=tmp_path, CRUCIBLE_HOME=str(tmp_path / "file" / "home"))
@@ -380,8 +386,10 @@ def test_ctrl_c_cancels_the_jobs_and_leaves_no_process(tmp_path: Path) -> None:
 
 
 def states(home: Path) -> list[Any]:
+    url = os.environ.get("CRUCIBLE_DATABASE_URL") or f"sqlite:///{home / 'crucible.db'}"
+    engine = create_engine(url, poolclass=NullPool)
     try:
-        with sqlite3.connect(home / "crucible.db") as raw:
-            return [state for (state,) in raw.execute("SELECT state FROM jobs")]
-    except sqlite3.OperationalError:
+        with engine.connect() as connection:
+            return list(connection.scalars(text("SELECT state FROM jobs")))
+    except SQLAlchemyError:  # not there yet
         return []

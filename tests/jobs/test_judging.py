@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from db import settings
 from db.engine import session
 from db.queries import jobs as job_rows
 from db.queries import judging as rows
@@ -23,6 +23,7 @@ from jobs.running import api
 from jobs.running.inline import run_group_inline
 from jobs.scores import judging
 from jobs.scores.judging import EndpointJudge, LocalJudge
+from tests.db.old_databases import contents
 from tests.judge_server import KEY, JudgeServer, serving
 
 
@@ -92,8 +93,7 @@ def test_from_the_press_to_the_report_and_again(
 
 
 def everything_written(home: Path) -> bytes:
-    with sqlite3.connect(home / "crucible.db") as raw:
-        dumped = "\n".join(raw.iterdump()).encode()
+    dumped = repr(contents(settings.database_url())).encode()
     files = [path for path in home.rglob("*") if path.is_file()]
     return dumped + b"".join(path.read_bytes() for path in files)
 

@@ -178,6 +178,7 @@ def test_a_worker_ends_with_the_process_that_started_it(home: Path) -> None:
     wait_for(lambda: not alive(worker), seconds=10)
 
 
+@pytest.mark.sqlite
 def test_a_database_locked_for_a_while_loses_nothing(start_worker: Start, home: Path) -> None:
     start_worker()
     job = submit(steps=30, seconds=0.02)

@@ -90,6 +90,7 @@ def test_it_starts_anywhere_with_its_worker_and_ends_with_it(
     assert "Traceback" not in log.read_text()
 
 
+@pytest.mark.sqlite
 def test_a_database_that_cannot_be_opened_is_one_sentence(home: Path, tmp_path: Path) -> None:
     (home / "crucible.db").write_text("this is no database " * 100)
     code = "import app; app.begin()"

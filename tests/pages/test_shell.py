@@ -87,9 +87,9 @@ def test_a_running_job_is_on_every_page(open_page: Open) -> None:
 
 def test_a_finished_job_is_announced_once(open_page: Open) -> None:
     app = open_page()
-    add_job(state="done", ended=time.time() + 1, started=time.time())
+    job = add_job(state="done", ended=time.time() + 1, started=time.time())
     app.run()
-    assert [toast.value for toast in app.toast] == ["**Merge a** is done."]
+    assert [toast.value for toast in app.toast] == [f"**Merge a** is done. [Open](job?job={job})"]
     app.run()
     assert not app.toast
 
@@ -113,6 +113,7 @@ def test_a_dead_worker_is_said_and_can_be_started(open_page: Open) -> None:
     assert app.button(key="start_worker")
 
 
+@pytest.mark.sqlite
 def test_a_newer_database_is_one_sentence(open_page: Open, home: Path) -> None:
     import sqlite3
 
@@ -207,6 +208,7 @@ def test_what_is_no_number_names_no_row(text: str) -> None:
     assert links.as_number(text) is None
 
 
+@pytest.mark.sqlite
 def test_a_deleted_database_is_said_on_every_page(open_page: Open, home: Path) -> None:
     """The open connection still answers, and everything written to it dies with the server."""
     assert not open_page().sidebar.error
