@@ -7,8 +7,8 @@ import streamlit as st
 from db.queries import jobs as job_rows
 from db.queries import models as model_rows
 from db.queries.jobs import JobRow
-from jobs.running import api, memory
-from pages.components import job_view, links, problems, words
+from jobs.running import memory
+from pages.components import job_actions, job_view, links, problems, words
 from pages.components.models import verify_result
 from pages.components.scores import card as score_card
 from pages.components.scores import signatures_card
@@ -44,8 +44,9 @@ def _live(group: str | None, number: int | None) -> None:
     is_open = any(row.open for row in rows)
     st.title(_title(rows), anchor=False)
     _summary(rows, group)
+    needs = job_rows.needed_by([row.id for row in rows])
     for row in rows:
-        _job(row, alone=len(rows) == 1)
+        _job(row, needs.get(row.id, []), alone=len(rows) == 1)
     if len(rows) == 1 and rows[0].group and not group:
         links.link("job", "All jobs of this run", icon=":material/stacks:", group=rows[0].group)
     _results(rows)
@@ -70,28 +71,22 @@ def _summary(rows: list[JobRow], group: str | None) -> None:
         if started and any(row.open for row in rows):
             st.caption(f"started {words.ago(min(started))}", width="content")
         if group and any(row.open for row in rows):
-            st.button(
-                "Cancel all",
-                key="job_cancel_all",
-                icon=":material/stop_circle:",
-                on_click=_cancel_group,
-                args=(group,),
-            )
+            job_actions.whole_group(group, rows)
 
 
-def _cancel_group(group: str) -> None:
-    with problems.told():
-        api.cancel_group(group)
-
-
-def _job(row: JobRow, *, alone: bool) -> None:
+def _job(row: JobRow, needs: list[JobRow], *, alone: bool) -> None:
     with st.container(border=True, gap="small"):
         kind = job_view.KINDS.get(row.kind, row.kind)
         with job_view.row_of_parts():
             name = "" if alone else f"**{problems.as_text(row.title)}** "
-            st.markdown(f"{job_view.badge(row)} {name}:gray[{kind} · {job_view.line(row)}]",
+            st.markdown(f"{job_view.badge(row)} {name}:gray[{kind} · {job_view.line(row, needs)}]",
                         width="content")  # fmt: skip
-            job_view.actions(row, "detail")
+            with st.container(horizontal=True, width="content"):
+                job_actions.actions(row, "detail")
+        for needed in needs:
+            if needed.group != row.group:
+                links.link("job", f"Waits for {needed.title}", icon=":material/hourglass:",
+                           job=needed.id)  # fmt: skip
         if row.state == "running":
             job_view.progress(row)
         elif (row.result or {}).get("reused"):

@@ -127,6 +127,13 @@ def active() -> list[JobRow]:
     return sorted(rows, key=lambda row: row.state != "running")
 
 
+def running(limit: int) -> list[JobRow]:
+    """The jobs that run, those that have for longest first."""
+    query = select(Job).where(Job.state == "running").order_by(Job.started, Job.id).limit(limit)
+    with session() as opened:
+        return [row_of(each) for each in opened.scalars(query)]
+
+
 def needed_by(job_ids: Sequence[int]) -> dict[int, list[JobRow]]:
     """What each of these jobs waits for: the jobs it needs that are not done."""
     query = (

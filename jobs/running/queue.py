@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast
 
 from sqlalchemy import CursorResult, Select, exists, literal, select, update
@@ -81,6 +82,7 @@ def claim(
     return Claim(*row) if row else None
 
 
+@lru_cache(maxsize=64)  # making the statement costs more than carrying it out
 def _eligible(group: str | None, narrow: bool) -> Select[int]:
     needed = aliased(Job)
     unmet = exists().where(

@@ -1,14 +1,13 @@
-"""How a job looks: its state, its progress, and what can be done about it."""
+"""How a job looks: its state, its progress, and what it waits for."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from db.queries.jobs import JobRow
-from jobs.running import api
 from pages.components import problems, words
 
 STATES = {
@@ -28,6 +27,9 @@ KINDS = {
     "extract": "Extract a LoRA",
     "judge": "Judge",
     "study": "Study",
+    "search": "Search",
+    "data": "Download of data",
+    "catalogue": "Index of tasks",
 }
 
 
@@ -40,8 +42,11 @@ def row_of_parts() -> DeltaGenerator:
 
 def badge(row: JobRow) -> str:
     """The state as a word with its icon, in Markdown."""
-    stopping = row.state == "running" and row.cancel_requested
-    return state_badge(STATES, row.state, "stopping" if stopping else None)
+    if row.state == "running" and (row.cancel_requested or row.paused):
+        return state_badge(STATES, row.state, "stopping" if row.cancel_requested else "pausing")
+    if row.state == "queued" and row.paused:
+        return state_badge({"paused": ("paused", "pause_circle", "orange")}, "paused")
+    return state_badge(STATES, row.state)
 
 
 def state_badge(
@@ -66,43 +71,21 @@ def progress(row: JobRow) -> None:
         st.progress(0.0, text=f"**{stage}** …")
 
 
-def line(row: JobRow) -> str:
-    """What there is to say about a job in one line: how long it took, or why it ended."""
+def line(row: JobRow, needs: Sequence[JobRow] = ()) -> str:
+    """What there is to say about a job in one line: how long it took, or what it waits for."""
     if row.state == "queued":
-        return f"asked for {words.ago(row.created)}"
+        parts = [f"asked for {words.ago(row.created)}"]
+        if row.priority:
+            parts.append(f"priority {row.priority}")
+        if row.total > 0 and row.done:
+            parts.append(f"{row.fraction or 0:.0%} done before")
+        if needs:
+            named = ", ".join(f"“{problems.as_text(one.title)}”" for one in needs[:2])
+            more = f" and {len(needs) - 2} more" if len(needs) > 2 else ""
+            parts.append(f"waits for {named}{more}")
+        return " · ".join(parts)
     if row.state == "running":
         where = f" on {row.device}" if row.device else ""
         return f"running for {words.duration(row.seconds)}{where}"
     took = f"took {words.duration(row.seconds)}, " if row.seconds is not None else ""
     return f"{took}ended {words.ago(row.ended)}"
-
-
-def actions(row: JobRow, key: str) -> None:
-    """Cancel what is open, retry what failed."""
-    if row.open:
-        st.button(
-            "Cancel",
-            key=f"{key}_cancel_{row.id}",
-            icon=":material/stop_circle:",
-            disabled=row.cancel_requested,
-            on_click=_cancel,
-            args=(row.id,),
-        )
-    elif row.state in ("failed", "cancelled"):
-        st.button(
-            "Try again",
-            key=f"{key}_retry_{row.id}",
-            icon=":material/refresh:",
-            on_click=_retry,
-            args=(row.id,),
-        )
-
-
-def _cancel(job_id: int) -> None:
-    with problems.told():
-        api.cancel(job_id)
-
-
-def _retry(job_id: int) -> None:
-    with problems.told():
-        api.retry(job_id)

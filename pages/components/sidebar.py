@@ -3,60 +3,77 @@
 from __future__ import annotations
 
 import shutil
-import time
 from pathlib import Path
 
 import streamlit as st
 
 from db import settings
 from db.queries import jobs as job_rows
-from db.queries.jobs import JobRow
-from jobs.running import supervise
-from pages.components import links, presses, problems, words
+from db.queries.jobs import JobRow, QueueCounts
+from jobs.running import api, supervise
+from pages.components import device_meter, links, presses, problems, queue_news, words
 
 POLL_SECONDS = 1.5
+IDLE_SECONDS = 4.0  # somebody may start something in another tab, or in a terminal
+MOST_SHOWN = 2
 FULL_BYTES = 5_000_000  # less than the database needs for a benchmark's answers
 
 
 def draw() -> None:
-    """Draw the queue at the foot of the menu; it refreshes itself only while something is open."""
-    rows = job_rows.active()
+    """Draw the queue and the machine at the foot of the menu; both refresh themselves."""
+    is_open = _is_open(job_rows.counts())
     # a run of the whole page is under way: it must not be cut off for the sake of another
     st.session_state.queue_open = False
     with st.sidebar:
-        st.fragment(_queue, run_every=POLL_SECONDS if rows else None)()
-    st.session_state.queue_open = bool(rows)
+        st.fragment(_queue, run_every=POLL_SECONDS if is_open else IDLE_SECONDS)()
+        device_meter.draw()
+    st.session_state.queue_open = is_open
+
+
+def _is_open(counts: QueueCounts) -> bool:
+    return bool(counts.queued or counts.running)
 
 
 def _queue() -> None:
-    rows = job_rows.active()
-    _announce()
+    counts = job_rows.counts()
+    queue_news.announce()
     was_open = st.session_state.get("queue_open", False)
     with st.container(key="queue_status", gap="small"):
         st.caption("Queue")
         worker = supervise.worker_status()
-        if rows:
-            _open_jobs(rows)
+        if _is_open(counts):
+            _open_jobs(counts)
         else:
             ready = f" Ready on {', '.join(worker.devices)}." if worker.devices else ""
             st.caption(f":material/check_circle: Nothing is running.{ready}")
-        if not worker.alive:
+        if job_rows.queue_paused():
+            _paused()
+        if not worker.alive and not counts.running:
             _no_worker()
         _full_disk()
         _lost_database()
-    if was_open and not rows:
+    if was_open and not _is_open(counts):
         st.rerun()  # the last job ended: let the page show its result, and stop polling
 
 
-def _open_jobs(rows: list[JobRow]) -> None:
-    running = [row for row in rows if row.state == "running"]
-    for row in running[:2]:
+def _open_jobs(counts: QueueCounts) -> None:
+    for row in job_rows.running(MOST_SHOWN):
         stage = problems.as_text(row.stage or "Starting")
         st.progress(row.fraction or 0.0, text=f"**{stage}** · {_remaining(row)}")
         links.link("job", row.title, icon=":material/arrow_forward:", job=row.id)
-    waiting = len(rows) - len(running[:2])
+    more, waiting = counts.running - MOST_SHOWN, counts.queued
+    if more > 0:
+        links.link("jobs", f"{more} more running", icon=":material/autorenew:", state="Open")
     if waiting:
-        links.link("jobs", f"{words.plural(waiting, 'job')} waiting", icon=":material/hourglass:")
+        label = f"{words.plural(waiting, 'job')} waiting"
+        links.link("jobs", label, icon=":material/hourglass:", state="Open")
+
+
+def _paused() -> None:
+    st.warning("The queue is paused: nothing new starts.", icon=":material/pause_circle:")
+    if presses.button("Resume", key="queue_resume", icon=":material/play_arrow:"):
+        api.resume_queue()
+        st.rerun()
 
 
 def _remaining(row: JobRow) -> str:
@@ -92,32 +109,3 @@ def _lost_database() -> None:
             "Nothing new is kept. Put it back or begin a new one: restart Crucible.",
             icon=":material/database_off:",
         )
-
-
-def _announce() -> None:
-    """One toast for every press whose last job has ended since this tab last looked."""
-    seen = st.session_state.setdefault("announced_until", time.time())
-    ended = job_rows.ended_since(seen)
-    if not ended:
-        return
-    st.session_state.announced_until = max(row.ended or seen for row in ended)
-    for group in {row.group or f"job {row.id}": row for row in ended}.values():
-        _toast(group)
-
-
-def _toast(last: JobRow) -> None:
-    rows = job_rows.group(last.group) if last.group else [last]
-    if any(row.open for row in rows):
-        return
-    title = problems.as_text(rows[0].title)
-    failed = next((row for row in rows if row.state == "failed"), None)
-    if failed:
-        st.toast(
-            f"**{problems.as_text(failed.title)}** failed.",
-            icon=":material/error:",
-            duration="long",
-        )
-    elif any(row.state == "cancelled" for row in rows):
-        st.toast(f"**{title}** was cancelled.", icon=":material/cancel:")
-    else:
-        st.toast(f"**{title}** is done.", icon=":material/check:", duration="long")

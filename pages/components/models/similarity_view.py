@@ -14,7 +14,7 @@ from jobs.errors import JobError
 from jobs.models import independence, similarity
 from jobs.models.similarity import Choice
 from jobs.models.similarity_tables import Found
-from pages.components import job_view, presses, problems, words
+from pages.components import job_actions, job_view, presses, problems, words
 from pages.components.models import similarity_map, similarity_picks
 from pages.components.problems import as_text
 from pages.components.scores.plots import CONFIG
@@ -82,7 +82,7 @@ def _not_yet(choice: Choice) -> None:
         return
     if last is not None and last.state == "failed":
         st.error(as_text(last.error or "The comparison failed."), icon=":material/error:")
-        job_view.actions(last, "similarity")
+        job_actions.actions(last, "similarity")
         return
     if last is not None and last.state == "done":
         st.caption("These models have changed since they were compared, or the cache was emptied.")
@@ -101,7 +101,7 @@ def _progress(choice: Choice) -> None:
         st.rerun()
     with job_view.row_of_parts():
         st.markdown(f"{job_view.badge(row)} {as_text(row.title)}", width="content")
-        job_view.actions(row, "similarity")
+        job_actions.actions(row, "similarity")
     if row.state == "running":
         job_view.progress(row)
 
