@@ -3,11 +3,12 @@
     python benchmarks/sweep_vs_commands.py --mergekit-python PATH [--size small] [--items 100]
 
 PATH is the Python of a virtual environment that has mergekit 0.1.5. Makes a base and two variants
-in bfloat16 and a task of questions with 150-token contexts and four text choices. Ours: one
-process that merges every point into memory (the first as a new model, the others into it) and
-scores it as a job does; nothing is written. Theirs: `mergekit-yaml`, then `lm_eval --model hf`, at
-a point; **one point is measured and multiplied by 20**: commands share nothing from point to point.
-`--measure` of our points are run, and the median of the later ones stands for the rest.
+in bfloat16 and a task of questions with 150-token contexts and four text choices, behind `--shots`
+solved examples that are the same for all. Ours: one process that merges every point into memory
+(the first as a new model, the others into it) and scores it as a job does; nothing is written.
+Theirs: `mergekit-yaml`, then `lm_eval --model hf`, at a point; **one point is measured and
+multiplied by 20**: commands share nothing from point to point. `--measure` of our points are run,
+and the median of the later ones stands for the rest.
 """
 
 from __future__ import annotations
@@ -41,8 +42,11 @@ POINTS = 20
 CONTEXT, CHOICE = 150, 7  # tokens
 TASK = """task: questions
 dataset_path: json
-dataset_kwargs: {data_files: {test: FILE}}
+dataset_kwargs: {data_files: {test: FILE, few: EXAMPLES}}
 test_split: test
+fewshot_split: few
+fewshot_config: {sampler: first_n}
+num_fewshot: SHOTS
 output_type: multiple_choice
 doc_to_text: q
 doc_to_choice: c
@@ -83,7 +87,7 @@ def write_models(folder: Path, size: str) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-def write_task(folder: Path, items: int) -> Path:
+def write_task(folder: Path, items: int, shots: int) -> Path:
     """Write the questions, their task and a suite of it; return the suite's file."""
     draw = random.Random(0)
 
@@ -91,13 +95,15 @@ def write_task(folder: Path, items: int) -> Path:
         return " ".join(f"w{draw.randrange(2, VOCABULARY)}" for _ in range(n))
 
     (folder / "tasks").mkdir()
-    file = folder / "tasks" / "questions.jsonl"
     lines = [
         {"q": text(CONTEXT), "c": [text(CHOICE) for _ in range(4)], "a": draw.randrange(4)}
-        for _ in range(items)
+        for _ in range(items + max(1, shots))
     ]
-    file.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
-    task = TASK.replace("FILE", str(file))
+    questions, examples = folder / "tasks" / "questions.jsonl", folder / "tasks" / "examples.jsonl"
+    questions.write_text("\n".join(map(json.dumps, lines[:items])), encoding="utf-8")
+    examples.write_text("\n".join(map(json.dumps, lines[items:])), encoding="utf-8")
+    task = TASK.replace("FILE", str(questions)).replace("EXAMPLES", str(examples))
+    task = task.replace("SHOTS", str(shots))
     (folder / "tasks" / "questions.yaml").write_text(task, encoding="utf-8")
     (folder / "suite.yaml").write_text(SUITE, encoding="utf-8")
     return folder / "suite.yaml"
@@ -230,6 +236,7 @@ def main() -> None:
     options.add_argument("--mergekit-python", default="", help="without it, ours alone")
     options.add_argument("--size", choices=SIZES, default="small")
     options.add_argument("--items", type=int, default=100)
+    options.add_argument("--shots", type=int, default=0, help="solved examples before each item")
     options.add_argument("--measure", type=int, default=POINTS, help="of our points")
     options.add_argument("--batch-size", default="8", help="of lm-eval")
     options.add_argument("--dtype", default="float32", help="both score in: a job's on a CPU")
@@ -241,8 +248,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="crucible-sweep-") as name:
         folder = Path(name)
         n = write_models(folder, given.size)
-        write_task(folder, given.items)
-        print(f"{n / 1e6:.0f} M parameters in bfloat16, {given.items} items, {POINTS} points")
+        write_task(folder, given.items, given.shots)
+        asked = f"{given.items} items behind {given.shots} examples"
+        print(f"{n / 1e6:.0f} M parameters in bfloat16, {asked}, {POINTS} points")
         wall, cpu, scores = ours(folder, given.measure, given.dtype)
         print(f"ours, all: {wall:.0f} s, {cpu:.0f} CPU-s; first scores {scores[:3]}", flush=True)
         if not given.mergekit_python:
