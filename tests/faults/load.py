@@ -17,6 +17,7 @@ from db.engine import close_databases, session
 from db.tables import Answer, Evaluation, Job, Model, PointScore, Study, StudyPoint
 from jobs.models import registry
 from jobs.running import api
+from tests.faults.processes import PROJECT
 
 MERGE = """\
 name: finance-chat
@@ -37,8 +38,15 @@ STUDY = {
     ],
     "stages": [1, 2],
     "carry": "everywhere",
-    "suite": "sandbox",
 }
+FEW_TASKS = """\
+title: A few of the sandbox's
+include: {tasks}
+settings: {{add_bos_token: true, num_fewshot: 0}}
+groups:
+  finance: [sandbox_finance_terms, sandbox_finance_recall]
+  math: [sandbox_math_words]
+"""
 TRIVIAL = "count"
 KINDS = f"{TRIVIAL}=tests.jobs.fake_kinds"
 
@@ -66,28 +74,34 @@ class Mix:
         limit: items per task of the evaluations and the study; None for all.
         merge: whether a merge with its evaluations is among them.
         study: whether a study is.
+        suite: that is asked; None for three of the sandbox's tasks.
+        families: whether some small jobs start a process of their own, which sleeps for minutes.
     """
 
     trivial: int = 20
     limit: int | None = 20
     merge: bool = True
     study: bool = True
+    suite: str | None = "sandbox"
+    families: bool = True
     groups: list[str] = field(default_factory=list)
     study_id: int | None = None
+    _counted: int = 0
 
     def submit(self) -> None:
         """Queue all of them, trivial ones before, between and after the others."""
         registry.ensure_sandbox()
+        suite = self.suite or _few_tasks()
         thirds = [self.trivial // 3, self.trivial // 3, self.trivial - 2 * (self.trivial // 3)]
         self._count(thirds[0])
         if self.merge:
-            self.groups.append(api.merge_and_benchmark(MERGE, suite="sandbox", limit=self.limit))
+            self.groups.append(api.merge_and_benchmark(MERGE, suite=suite, limit=self.limit))
         self._count(thirds[1])
         if self.study:
             from jobs.studies import submit
             from studies.design import Design
 
-            design = Design.from_mapping({**STUDY, "limit": self.limit})
+            design = Design.from_mapping({**STUDY, "suite": suite, "limit": self.limit})
             self.study_id, group = submit.submit(design)
             self.groups.append(group)
         self._count(thirds[2])
@@ -95,11 +109,12 @@ class Mix:
     def _count(self, how_many: int) -> None:
         before: int | None = None
         for place in range(how_many):
-            spec: dict[str, Any] = {"steps": 3, "seconds": 0.03, "place": place}
-            if place % 4 == 0:  # one that starts a process of its own, which sleeps for minutes
+            self._counted += 1
+            spec: dict[str, Any] = {"steps": 3, "seconds": 0.03, "place": self._counted}
+            if self.families and place % 4 == 0:
                 spec["grandchild"] = str(settings.home() / "grandchild")
             needs = (before,) if before is not None and place % 3 == 2 else ()
-            before = api.submit(TRIVIAL, spec, title=f"Count {place}", needs=needs)
+            before = api.submit(TRIVIAL, spec, title=f"Count {self._counted}", needs=needs)
 
     def open_jobs(self) -> int:
         """How many jobs have not ended."""
@@ -125,6 +140,12 @@ class Mix:
             submit.resume(self.study_id)
             presses += 1
         return presses
+
+
+def _few_tasks() -> str:
+    file = settings.home() / "few-tasks.yaml"
+    file.write_text(FEW_TASKS.format(tasks=PROJECT / "sandbox" / "tasks"), "utf-8")
+    return str(file)
 
 
 def outcome() -> dict[str, Any]:

@@ -24,6 +24,7 @@ from tests.faults.processes import App
 WEIGHTS = {"child": 5, "worker": 3, "zygote": 2, "web": 2}
 GONE_SECONDS = 30.0  # until all that a killed process had started is gone, on a busy machine
 RESUMED_SECONDS = 90.0
+AIM_SECONDS = 10.0  # that a process of the role chosen is waited for
 ALL_SECONDS = 1800.0
 
 
@@ -98,6 +99,7 @@ class Siege:
     def _fight(self) -> None:
         deadline = time.monotonic() + ALL_SECONDS
         due = time.monotonic() + self._pause()
+        role: str | None = None
         while time.monotonic() < deadline:
             if not self.mix.open_jobs():
                 presses = self.mix.try_again()
@@ -105,9 +107,10 @@ class Siege:
                 if not presses:
                     return
             if time.monotonic() >= due and sum(self.report.kills.values()) < self.kills:
-                (role,) = self.chance.choices([*self.weights], [*self.weights.values()])
+                if role is None or time.monotonic() > due + AIM_SECONDS:
+                    (role,) = self.chance.choices([*self.weights], [*self.weights.values()])
                 if self._strike(role):
-                    due = time.monotonic() + self._pause()
+                    role, due = None, time.monotonic() + self._pause()
             time.sleep(0.02)
         self.report.problems.append(f"jobs were still open after {ALL_SECONDS:.0f} s")
 
