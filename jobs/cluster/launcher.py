@@ -116,8 +116,9 @@ class OnRay:
 
     def poll(self) -> None:
         """Note which processes have ended; give up slots that do not even answer a SIGKILL."""
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._bell, 4096)
+        if self._bell >= 0:
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._bell, 4096)
         while True:
             try:
                 child, code = self._ended.get_nowait()

@@ -137,7 +137,7 @@ def chosen(text: str) -> list[str]:
         JobError: a device that is not here, or a GPU that is named twice.
     """
     named = [part.strip() for part in text.split(",") if part.strip()]
-    here = ["cpu", *(one for one in devices.devices() if one != "cpu")]
+    here = ["cpu", *(one for one in devices.local() if one != "cpu")]
     for device in named:
         if device not in here:
             raise JobError(f"There is no device {device!r} here. There are: {', '.join(here)}.")

@@ -10,8 +10,10 @@ from statistics import median
 
 from sqlalchemy import func, select
 
+from db import settings
 from db.engine import session
 from db.tables import Evaluation, Model
+from jobs.cluster import places
 
 SAME_SIZE = 2.0  # models whose parameters differ by less take about the same time
 
@@ -75,7 +77,9 @@ def of_like_models(n_parameters: int | None) -> tuple[float, int] | None:
 
 
 def cores() -> int:
-    """CPU cores that jobs may use."""
+    """CPU cores that jobs may use, on all nodes of a cluster where one is set."""
+    if settings.ray_address() and (nodes := places.known()):
+        return sum(node.cores for node in nodes)
     return int(os.environ.get("CRUCIBLE_THREADS") or os.cpu_count() or 1)
 
 
