@@ -45,6 +45,7 @@ class Facts:
         ram_free_bytes: free memory.
         vram_free_bytes: of the GPU; None without one.
         done: points of the study that are scored already.
+        most_lanes: processes at a time; a cluster has no such limit.
     """
 
     items: Mapping[str, int | None]
@@ -61,6 +62,7 @@ class Facts:
     ram_free_bytes: int | None = None
     vram_free_bytes: int | None = None
     done: int = 0
+    most_lanes: int = MOST_LANES
 
 
 def lanes_for(n_parameters: int | None, facts: Facts, most: int) -> int:
@@ -72,9 +74,9 @@ def lanes_for(n_parameters: int | None, facts: Facts, most: int) -> int:
         most: points of the largest stage.
     """
     if facts.device == "cuda":
-        return max(1, min(facts.gpus, MOST_LANES))
+        return max(1, min(facts.gpus, facts.most_lanes))
     small = n_parameters is not None and n_parameters < SMALL_PARAMETERS
-    return max(1, min(facts.cores, MOST_LANES, most)) if small else 1
+    return max(1, min(facts.cores, facts.most_lanes, most)) if small else 1
 
 
 def start_seconds(facts: Facts) -> float:

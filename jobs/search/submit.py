@@ -20,6 +20,7 @@ from db.queries.searches import SearchRow
 from db.tables import Job, Search
 from evaluation.published.folder import data_folder
 from jobs import devices
+from jobs.cluster import places
 from jobs.models import recipes
 from jobs.running import api, queue
 from jobs.search import models, scoring, state
@@ -123,11 +124,14 @@ def lanes(known: dict[str, ModelRow], trials: int, device: str = "auto") -> tupl
 
     As in a study: a model below some 20 M parameters is scored fastest by one thread.
     """
-    places = devices.devices()
-    if device != "cpu" and places != ["cpu"]:
-        return min(len(places), MOST_LANES), False
+    gpus = devices.devices()
+    nodes = places.looked_up() if settings.ray_address() else []
+    if device != "cpu" and gpus != ["cpu"] and not nodes:
+        return min(len(gpus), MOST_LANES), False
     sizes = [row.n_parameters for row in known.values()]
     small = all(size is not None and size < SMALL_PARAMETERS for size in sizes)
+    if nodes:
+        return places.lanes(nodes, small=small, most=max(1, trials))
     cores = min(os.cpu_count() or 1, MOST_LANES, max(1, trials))
     return (cores, True) if small and cores > 1 else (1, small)
 

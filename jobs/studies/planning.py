@@ -12,14 +12,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from db import settings
 from db.queries import models as model_rows
 from db.queries import studies as study_rows
 from evaluation.configs import config_hash, task_configs
 from jobs import devices
+from jobs.cluster import places as cluster
 from jobs.models import adapters, describe, registry
 from jobs.scores import detectable, scored
 from jobs.studies import measured
 from studies import checks, estimate
+from studies.cost import MOST_LANES
 from studies.errors import StudyError
 
 if TYPE_CHECKING:
@@ -148,7 +151,15 @@ def facts_of(
         ram_free_bytes=needs.ram_free_bytes if needs else measured.free_memory(),
         vram_free_bytes=needs.vram_free_bytes if needs else None,
         done=done,
+        most_lanes=_most_lanes(design),
     )
+
+
+def _most_lanes(design: Design) -> int:
+    """Lanes at a time: on a cluster as many as a stage has points."""
+    if settings.ray_address() and cluster.known():
+        return max(design.counts().values(), default=1)
+    return MOST_LANES
 
 
 def size_in_name(ref: str) -> int | None:
