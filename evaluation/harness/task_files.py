@@ -141,13 +141,32 @@ def index_task_files(folders: Iterable[Path]) -> dict[str, TaskFile]:
 def read_task_file(path: Path) -> TaskFile:
     """Read one task YAML; a file that cannot be used comes back with ``problem`` set."""
     try:
-        return TaskFile(path, _read(path, depth=0))
+        config = _read(path, depth=0)
+        _check_shapes(config)
+        return TaskFile(path, config)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         return TaskFile(path, {}, f"{path}{where}: not valid YAML.")
     except (OSError, UnicodeDecodeError, ValueError) as error:
         return TaskFile(path, {}, f"{path}: {error}.")
+
+
+def _check_shapes(config: Mapping[str, Any]) -> None:
+    """What is looked at without lm-eval has the form it must have.
+
+    Raises:
+        ValueError: a phrase.
+    """
+    kwargs = config.get("dataset_kwargs") or {}
+    for name, value in (("dataset_kwargs", kwargs), ("metadata", config.get("metadata") or {})):
+        if not isinstance(value, dict):
+            raise ValueError(f"`{name}` is not a mapping of keys to values")
+    files = kwargs.get("data_files")
+    parts = files.values() if isinstance(files, dict) else [] if files is None else [files]
+    for one in parts:
+        if not all(isinstance(name, str) for name in (one if isinstance(one, list) else [one])):
+            raise ValueError("`data_files` names something that is no file's name")
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -168,7 +187,9 @@ def _read(path: Path, depth: int) -> dict[str, Any]:
     include = raw.pop("include", None)
     if include is None:
         return raw
-    includes = [include] if isinstance(include, str) else list(include)
+    includes = include if isinstance(include, list) else [include]
+    if not all(isinstance(name, str) for name in includes):
+        raise ValueError("`include` names something that is no file's name")
     merged: dict[str, Any] = {}
     for name in includes:
         merged.update(_read(path.parent / str(name), depth + 1))

@@ -27,10 +27,16 @@ class Hang(BaseException):
     """An input took longer than anybody waits; no `except Exception` swallows it."""
 
 
-def inputs(few: int) -> settings:
-    """Hypothesis' settings: a few inputs every day, all of `CRUCIBLE_FUZZ` in the long form."""
+def inputs(few: int, *, slow: bool = False) -> settings:
+    """Hypothesis' settings: a few inputs every day, all of `CRUCIBLE_FUZZ` in the long form.
+
+    Args:
+        few: every day.
+        slow: an input takes a tenth of a second or more; the long form then has a tenth of them.
+    """
+    many = LONG // 10 if slow else LONG
     return settings(
-        max_examples=LONG or few,
+        max_examples=many or few,
         deadline=None,
         suppress_health_check=list(HealthCheck),
         derandomize=not LONG,  # every day the same ones: a failure is the change's, not luck's

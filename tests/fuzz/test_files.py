@@ -53,7 +53,7 @@ SUITE_KEYS = [
 
 
 def test_suites(tmp_path: Path) -> None:
-    @inputs(80)
+    @inputs(60, slow=True)
     @given(documents(SUITES, SUITE_KEYS))
     def fuzz(text: str) -> None:
         file = tmp_path / "suite.yaml"
@@ -64,7 +64,7 @@ def test_suites(tmp_path: Path) -> None:
     fuzz()
 
 
-@inputs(12)
+@inputs(12, slow=True)
 @given(st.text(max_size=40) | st.sampled_from(NASTY).map(str))
 def test_references_to_suites(text: str) -> None:
     for ref in (

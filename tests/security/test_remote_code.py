@@ -124,17 +124,26 @@ def test_the_chat_process_asks_too(odd: Path, mark: Path) -> None:
     """The permission travels with each turn; without it a model is refused in a sentence."""
     code = remote_code.look(odd)
     assert code is not None
-    turn = {"folder": str(odd), "label": "odd", "messages": [{"role": "user", "content": "Hi"}],
-            "mode": "completion"}  # fmt: skip
+    turn = {
+        "folder": str(odd),
+        "label": "odd",
+        "messages": [{"role": "user", "content": "Hi"}],
+        "mode": "completion",
+    }
     asked = [{**turn}, {**turn, "trusted_code": [code.fingerprint]}]
     lines = "".join(
-        json.dumps({"do": "chat", "id": number, "turns": [one],
-                    "settings": {"max_new_tokens": 1}}) + "\n"
+        json.dumps({"do": "chat", "id": number, "turns": [one], "settings": {"max_new_tokens": 1}})
+        + "\n"
         for number, one in enumerate(asked)
-    )  # fmt: skip
-    with subprocess.Popen([sys.executable, "-m", "chat.child", "--device", "cpu"],
-                          cwd=custom_code.PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL, text=True) as child:  # fmt: skip
+    )
+    with subprocess.Popen(
+        [sys.executable, "-m", "chat.child", "--device", "cpu"],
+        cwd=custom_code.PROJECT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as child:
         assert child.stdin is not None and child.stdout is not None
         child.stdin.write(lines)
         child.stdin.flush()

@@ -19,14 +19,27 @@ from tests import outgoing
 from tests.security.conftest import PROJECT
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
-UPGRADE = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
-           "Sec-WebSocket-Key": KEY}  # fmt: skip
-PATHS = ["/", "/_stcore/health", "/_stcore/host-config", "/build", "/static/js/x.js",
-         "/media/abc.png", "/_stcore/upload_file/a/b", "/component/x/y"]  # fmt: skip
+UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": KEY,
+}
+PATHS = [
+    "/",
+    "/_stcore/health",
+    "/_stcore/host-config",
+    "/build",
+    "/static/js/x.js",
+    "/media/abc.png",
+    "/_stcore/upload_file/a/b",
+    "/component/x/y",
+]
 
 
-def ask(url: str, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[
-        int, dict[str, str], bytes]:  # fmt: skip
+def ask(
+    url: str, method: str, path: str, body: bytes | None = None, **headers: str
+) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body; `Host` as told."""
     where = urlsplit(url)
     connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=30)
@@ -75,8 +88,11 @@ def test_websockets_of_other_sites_are_refused(served: tuple[str, Path]) -> None
     host = urlsplit(served[0]).netloc
     same = ask(served[0], "GET", "/_stcore/stream", Host=host, Origin=f"http://{host}", **UPGRADE)
     assert same[0] == 101
-    for origin, name in (("http://evil.example", host), ("http://evil.example", "evil.example"),
-                         ("null", host)):  # fmt: skip
+    for origin, name in (
+        ("http://evil.example", host),
+        ("http://evil.example", "evil.example"),
+        ("null", host),
+    ):
         status = ask(served[0], "GET", "/_stcore/stream", Host=name, Origin=origin, **UPGRADE)[0]
         assert status == 403, (origin, name, status)
 
@@ -151,21 +167,40 @@ def test_the_agent_interface_is_shut(served: tuple[str, Path]) -> None:
 def test_every_process_has_telemetry_switched_off(tmp_path: Path) -> None:
     """Importing the queue is enough, before any library that would report; a wish is kept."""
     code = "import jobs, json, os; print(json.dumps(dict(os.environ)))"
-    bare = {key: value for key, value in os.environ.items()
-            if key not in ("HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK")}  # fmt: skip
-    said = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, env=bare, text=True,
-                          capture_output=True, check=True)  # fmt: skip
+    bare = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in ("HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK")
+    }
+    said = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=PROJECT,
+        env=bare,
+        text=True,
+        capture_output=True,
+        check=True,
+    )
     found = json.loads(said.stdout)
-    for name, value in {"HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1",
-                        "WANDB_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}.items():  # fmt: skip
+    for name, value in {
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "DO_NOT_TRACK": "1",
+        "WANDB_MODE": "disabled",
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }.items():
         assert found[name] == value
-    wished = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, text=True, check=True,
-                            env={**bare, "DO_NOT_TRACK": "0"}, capture_output=True)  # fmt: skip
+    wished = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=PROJECT,
+        text=True,
+        check=True,
+        env={**bare, "DO_NOT_TRACK": "0"},
+        capture_output=True,
+    )
     assert json.loads(wished.stdout)["DO_NOT_TRACK"] == "0"
 
 
 def test_the_watch_sees_a_call_of_a_forked_child(tmp_path: Path) -> None:
-    """What the journey's tests rely on: a call of a child of a child is noted, a local one is not."""
+    """What the journey's tests rely on: a forked child's call is noted, a local one is not."""
     code = """
 import os, socket
 def call(address):
