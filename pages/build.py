@@ -41,12 +41,16 @@ def main() -> None:
 
 
 def _load_from_address() -> None:
-    """`?from=<model>` clones a merge, `?point=<study>.<key>` one of a study; `?recipe=`; once."""
-    wanted = tuple(st.query_params.get(name) for name in ("from", "recipe", "point"))
+    """A recipe that the address names, once.
+
+    `?from=<model>` clones a merge, `?point=<study>.<key>` one of a study, `?trial=<search>.<ref>`
+    one of a search; `?recipe=` is an example.
+    """
+    wanted = tuple(st.query_params.get(name) for name in ("from", "recipe", "point", "trial"))
     if not any(wanted) or wanted == st.session_state.get("build_loaded"):
         return
     st.session_state.build_loaded = wanted
-    clone, key, point = wanted
+    clone, key, point, trial = wanted
     with problems.told():
         if clone is not None:
             number = links.number("from")
@@ -60,6 +64,12 @@ def _load_from_address() -> None:
 
             study, _, merge = point.partition(".")
             recipe_yaml.load(submit.recipe_of(links.as_number(study) or 0, merge), clone=True)
+        elif trial is not None:
+            from jobs.search import submit as searching
+
+            search, _, ref = trial.partition(".")
+            text = searching.recipe_of(links.as_number(search) or 0, ref)
+            recipe_yaml.load(text, clone=True)
         elif key is not None:
             found = gallery.example(key)
             if found is None:

@@ -43,6 +43,8 @@ page = st.navigation(
                   "then merge and benchmark."),
             _page("studies", "Studies", "biotech", "Many merges at once, in stages: recovery, "
                   "pairs, triples, instruct; what the papers claim, and what your models say."),
+            _page("searches", "Search", "travel_explore", "The best recipe within the space you "
+                  "give, held against what was known, on items that did not choose it."),
         ],
         "Results": [
             _page("leaderboard", "Leaderboard", "leaderboard", "Every model's scores with their "
@@ -62,6 +64,10 @@ page = st.navigation(
                   hidden=True),
             _page("study_design", "Design a study", "biotech", "Models, methods, grids, and what "
                   "they take.", hidden=True),
+            _page("search", "One search", "travel_explore", "One search: trials, pictures, winner.",
+                  hidden=True),
+            _page("search_design", "Design a search", "travel_explore", "Space, objectives, "
+                  "sampler, and what they take.", hidden=True),
             _page("model", "Model", "deployed_code", "One model: lineage, recipe and scores.",
                   hidden=True),
             _page("job", "Job", "list_alt", "One job: stage, progress and log.", hidden=True),

@@ -31,6 +31,11 @@ KNOWN_GRID = (0.2, 0.4, 0.6, 0.8, 1.0, 1.2)
 # the papers' letter; `scale` is what our methods call it
 ALIASES = {"lambda": "scale", "λ": "scale"}
 
+# key -> the part of a form that it stands in
+PARTS = {"name": "name", "recipe": "models", "space": "space", "objectives": "objectives",
+         "sampler": "sampler", "prune": "sampler", "trials": "sampler",
+         "grid": "sampler"}  # fmt: skip
+
 Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
 SamplerName = Literal["tpe", "cmaes", "nsga2", "grid", "random"]
@@ -171,7 +176,10 @@ class SearchDesign(Strict):
         try:
             super().__init__(**data)
         except pydantic.ValidationError as error:
-            raise SearchError(_explain(error)) from None
+            first = error.errors(include_url=False)[0]["loc"]
+            raise SearchError(
+                _explain(error), PARTS.get(str(first[0]) if first else "", "items")
+            ) from None
 
     @pydantic.field_validator("recipe", mode="before")
     @classmethod

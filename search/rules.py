@@ -12,7 +12,7 @@ from merging.recipes.errors import range_in_words, shown
 from merging.recipes.recipe import Constituent
 from merging.wording import quoted, unknown
 from search import space as spaces
-from search.errors import SearchError
+from search.errors import SearchError, about
 from search.ranges import Range
 
 if TYPE_CHECKING:
@@ -27,21 +27,26 @@ def check(design: SearchDesign) -> None:
     Raises:
         SearchError: the first that is broken.
     """
-    _check_recipe(design)
-    _check_methods(design)
-    _check_options(design)
-    _check_models(design)
-    _check_objectives(design)
-    found = spaces.require(design)
-    if not found.names:
-        raise SearchError(
-            "The space is empty: name at least one option, weight or two methods to search, such "
-            "as options: {lambda: {low: 0.2, high: 1.5}}."
-        )
-    if len(set(found.names)) < len(found.names):
-        raise SearchError("Two parameters of the search have the same name; rename a group.")
-    _check_sampler(design, found)
-    _check_grid(design)
+    with about("models"):
+        _check_recipe(design)
+    with about("space"):
+        _check_methods(design)
+        _check_options(design)
+        _check_models(design)
+    with about("objectives"):
+        _check_objectives(design)
+    with about("space"):
+        found = spaces.require(design)
+        if not found.names:
+            raise SearchError(
+                "The space is empty: name at least one option, weight or two methods to search, "
+                "such as options: {lambda: {low: 0.2, high: 1.5}}."
+            )
+        if len(set(found.names)) < len(found.names):
+            raise SearchError("Two parameters of the search have the same name; rename a group.")
+    with about("sampler"):
+        _check_sampler(design, found)
+        _check_grid(design)
 
 
 def _check_recipe(design: SearchDesign) -> None:

@@ -19,7 +19,7 @@ from jobs.search import state
 from jobs.studies import measured
 from jobs.studies.planning import models_here, size_in_name
 from search.checks import check_items, check_suite, parts
-from search.errors import SearchError
+from search.errors import SearchError, about
 from search.estimate import SearchPlan
 from search.space import SearchSpace
 
@@ -46,9 +46,11 @@ def plan(design: SearchDesign) -> SearchPlan:
         for ref in design.references
         if ref != design.recipe.get("base") and (row := model_rows.model(ref)) and row.domain
     ]
-    asked = check_suite(design, experts)
-    here = _models(design)
-    warnings = _look(design, here.folders)
+    with about("items"):
+        asked = check_suite(design, experts)
+    with about("models"):
+        here = _models(design)
+        warnings = _look(design, here.folders)
     if here.elsewhere:
         names = ", ".join(here.elsewhere)
         warnings += (f"Not on this machine, so downloaded first: {names}.",)
@@ -56,7 +58,8 @@ def plan(design: SearchDesign) -> SearchPlan:
     items: dict[str, int | None] = dict.fromkeys(asked.tasks)
     items |= counts.items
     choosing, reported = parts(design, items)
-    check_items(choosing, reported)
+    with about("items"):
+        check_items(choosing, reported)
     space = SearchSpace(design)
     known = design.grid if design.recipe.get("base") else ()
     outside = sum(space.params_of(scale) is None for scale in known)
@@ -64,7 +67,8 @@ def plan(design: SearchDesign) -> SearchPlan:
     done = state.load(there.id).counts()["done"] if there is not None else 0
     trials = design.trials
     if design.sampler.name == "grid":
-        trials = _grid(design, space, len(known), outside)
+        with about("sampler"):
+            trials = _grid(design, space, outside)
     elif len(known) >= trials:
         warnings += (
             f"The {len(known)} known good points are all of the {trials} trials: nothing is left "
@@ -87,7 +91,7 @@ def plan(design: SearchDesign) -> SearchPlan:
     )
 
 
-def _grid(design: SearchDesign, space: SearchSpace, known: int, outside: int) -> int:
+def _grid(design: SearchDesign, space: SearchSpace, outside: int) -> int:
     """How many trials a grid is.
 
     Raises:

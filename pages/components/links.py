@@ -29,6 +29,9 @@ FILES = {
     "studies": "study_list.py",
     "study": "study_detail.py",
     "study_design": "study_design.py",
+    "searches": "search_list.py",
+    "search": "search_detail.py",
+    "search_design": "search_design.py",
 }
 
 

@@ -15,7 +15,8 @@ import streamlit as st
 from pages.components.problems import as_text
 
 KEY = "presses"
-SUBJECTS = ("id", "name", "job", "group", "study")  # of an address: one page shows every model
+# of an address: one page shows every model
+SUBJECTS = ("id", "name", "job", "group", "study", "search")
 
 
 class _Waiting(dict[str, str]):
