@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import io
 import json
 import os
 import signal
@@ -139,19 +140,40 @@ def die_with(parent: int, number: int = signal.SIGKILL) -> None:
         os._exit(1)
 
 
+class _Log(io.TextIOWrapper):
+    """A stream to a log: on a full disk it loses what is said, and costs nobody the job."""
+
+    def __init__(self, descriptor: int) -> None:
+        raw = os.fdopen(descriptor, "wb", closefd=False)
+        super().__init__(raw, encoding="utf-8", errors="replace", line_buffering=True)
+
+    def write(self, text: str) -> int:
+        """Write, if there is room."""
+        with contextlib.suppress(OSError):
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what is kept, if there is room."""
+        with contextlib.suppress(OSError):
+            super().flush()
+
+
 def redirect_output(log: Path) -> None:
     """Send standard output and error to the log, and read standard input from nowhere."""
     sys.stdout.flush()
     sys.stderr.flush()
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    nowhere = os.open(os.devnull, os.O_RDONLY)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    try:
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    except OSError:  # a full disk: what would be said is lost, the job is not
+        descriptor = os.dup(nowhere)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.dup2(nowhere, 0)
     os.close(descriptor)
     os.close(nowhere)
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(line_buffering=True, errors="replace")  # type: ignore[union-attr]
+    sys.stdout, sys.stderr = _Log(1), _Log(2)
     print(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} process {os.getpid()}")
 
 

@@ -271,6 +271,12 @@ def local_launcher(log: Path | None = None) -> Launcher:
 
 def _as_file(request: dict[str, Any]) -> int:
     """Descriptor of an unnamed file that holds the request; it has no limit of size."""
+    if hasattr(os, "memfd_create"):  # in memory, so that it needs no room on a disk
+        descriptor = os.memfd_create("job")
+        with os.fdopen(descriptor, "wb", closefd=False) as memory:
+            memory.write(json.dumps(request).encode())
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        return descriptor
     with tempfile.TemporaryFile() as file:
         file.write(json.dumps(request).encode())
         file.flush()

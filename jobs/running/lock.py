@@ -21,6 +21,8 @@ from db import settings
 from jobs import devices as hardware
 from jobs.errors import JobError
 
+SIGNATURE_CHARACTERS = 2000
+STARTED = time.time()  # of this process, as good as
 MOST_WORKERS = 64  # of one home; others may serve the same database from homes of their own
 
 
@@ -32,6 +34,7 @@ class WorkerStatus:
     pid: int | None = None
     started: float | None = None  # UTC seconds since the epoch
     devices: tuple[str, ...] = ()  # one slot each: ("cpu",) or ("cuda:0", "cuda:1")
+    trouble: str | None = None  # why jobs wait, as a sentence: the database cannot be written ...
 
 
 def path(number: int = 1) -> Path:
@@ -124,7 +127,7 @@ def already_running() -> str:
 def _lock(file_path: Path, patience_seconds: float) -> IO[str] | None:
     """The file, locked; None when somebody else has it."""
     deadline = time.monotonic() + patience_seconds
-    file = file_path.open("a+", encoding="utf-8")
+    file = os.fdopen(os.open(file_path, os.O_RDWR | os.O_CREAT, 0o644), "r+", encoding="utf-8")
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -137,10 +140,15 @@ def _lock(file_path: Path, patience_seconds: float) -> IO[str] | None:
             time.sleep(0.05)
 
 
-def sign(file: IO[str], devices: Sequence[str]) -> None:
-    """Write into a lock's file who holds it, and for which devices."""
-    file.truncate(0)
-    json.dump({"pid": os.getpid(), "started": time.time(), "devices": list(devices)}, file)
+def sign(file: IO[str], devices: Sequence[str], trouble: str | None = None) -> None:
+    """Write into a lock's file who holds it, for which devices, and what is in the way.
+
+    It is always as long, so that a change needs no room on the disk.
+    """
+    said = {"pid": os.getpid(), "started": STARTED, "devices": list(devices), "trouble": trouble}
+    file.seek(0)
+    file.write(json.dumps(said).ljust(SIGNATURE_CHARACTERS))
+    file.truncate()
     file.flush()
 
 
@@ -156,6 +164,7 @@ def _status(file_path: Path) -> WorkerStatus:
 def _read(file: IO[str]) -> WorkerStatus:
     try:
         said = json.load(file)
-        return WorkerStatus(True, said["pid"], said["started"], tuple(said["devices"]))
+        devices = tuple(said["devices"])
+        return WorkerStatus(True, said["pid"], said["started"], devices, said.get("trouble"))
     except (ValueError, KeyError, TypeError):  # taken this very moment
         return WorkerStatus(alive=True)

@@ -6,6 +6,7 @@ everything that happens is noticed in `step`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -146,7 +147,14 @@ class Runner:
         except Exception as error:
             queue.finish(claimed, "failed", error=sentence("Preparing", error))
             return True
-        self._start(claimed, device, spec)
+        try:
+            self._start(claimed, device, spec)
+        except OSError as error:  # no process or descriptor is to be had: the job waits
+            queue.release(claimed)
+            raise DatabaseError(
+                f"“{claimed.title}” cannot be started now ({error}); it is tried again.",
+                transient=True,
+            ) from error
         return True
 
     def _place(self) -> tuple[str | None, bool]:
@@ -269,7 +277,8 @@ class Runner:
         return run.claim.kind in memory.HALVED and (run.recorder.out_of_memory or killed)
 
     def _note(self, run: Run, text: str) -> None:
-        with settings.log_path(run.claim.job_id).open("a", encoding="utf-8") as file:
+        path = settings.log_path(run.claim.job_id)
+        with contextlib.suppress(OSError), path.open("a", encoding="utf-8") as file:
             file.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} worker: the process was {text}\n")
 
 

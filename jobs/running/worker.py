@@ -14,8 +14,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from typing import IO, Any
 
 from db import settings
@@ -63,7 +63,7 @@ class Worker:
             signal.signal(signal.SIGTERM, self._stop)
             signal.signal(signal.SIGINT, self._stop)
         with ExitStack() as held:
-            slots = self._take_place(held)
+            mine, slots = self._take_place(held)
             caches.use_home()
             if not self._opened():
                 return
@@ -71,7 +71,7 @@ class Worker:
             runner = Runner(slots, launcher)
             say(f"serving {settings.home()} on {', '.join(slots)}, process {os.getpid()}")
             try:
-                self._loop(runner)
+                self._loop(runner, lambda trouble: lock.sign(mine, slots, trouble))
             finally:
                 runner.close()
             say("stopped; what was running is back in the queue")
@@ -96,8 +96,8 @@ class Worker:
             time.sleep(RETRY_SECONDS)
         return False
 
-    def _take_place(self, held: ExitStack) -> list[str]:
-        """Take the locks of a worker, to be let go of with `held`; return its slots."""
+    def _take_place(self, held: ExitStack) -> tuple[IO[str], list[str]]:
+        """Take the locks of a worker, to be let go of with `held`; return its file and slots."""
         wanted = list(self.slots) or devices.own_slots()
         mine: IO[str] | None = None
         if not self.beside:
@@ -105,17 +105,19 @@ class Worker:
         slots, gpus = lock.hold_devices(wanted, every=bool(self.slots))
         held.enter_context(gpus)
         if mine is None:
-            held.enter_context(lock.acquire_beside(slots))
+            mine = held.enter_context(lock.acquire_beside(slots))
         else:
             lock.sign(mine, slots)
-        return slots
+        return mine, slots
 
-    def _loop(self, runner: Runner) -> None:
+    def _loop(self, runner: Runner, tell: Callable[[str | None], None]) -> None:
         told: str | None = None
         while not self.stopping and not self._orphaned():
             runner.step()
             if runner.trouble != told:
                 told = runner.trouble
+                with suppress(OSError):
+                    tell(told)  # for the pages
                 say(told or "the database can be written again")
 
     def _orphaned(self) -> bool:
@@ -127,7 +129,8 @@ class Worker:
 
 def say(text: str) -> None:
     """Announce something in the terminal, or in the log of whoever started the worker."""
-    print(f"{time.strftime('%H:%M:%S')} worker: {text}", flush=True)
+    with suppress(OSError):  # the disk that the log is on may be full
+        print(f"{time.strftime('%H:%M:%S')} worker: {text}", flush=True)
 
 
 def chosen(text: str) -> list[str]:

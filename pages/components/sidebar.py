@@ -50,6 +50,11 @@ def _queue() -> None:
             _paused()
         if not worker.alive and not counts.running:
             _no_worker()
+        elif worker.trouble:
+            st.warning(
+                f"{problems.as_text(worker.trouble)} Jobs wait and go on by themselves.",
+                icon=":material/hourglass_top:",
+            )
         _full_disk()
         _lost_database()
     if was_open and not _is_open(counts):
