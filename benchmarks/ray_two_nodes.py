@@ -1,4 +1,4 @@
-"""A study on one node and on two: `python benchmarks/ray_two_nodes.py [rounds]`.
+"""A study on one node and on two: `python benchmarks/ray_two_nodes.py [rounds] [items a task]`.
 
 Real Ray clusters on this machine, whose nodes have a core each, in turns; each run has a home of
 its own. The study has 40 points of the sandbox family. Wall times are from the press of Start to
@@ -123,10 +123,10 @@ def ended(job: int) -> bool:
     return row is not None and not row.open
 
 
-def study_seconds() -> tuple[float, float, float]:
+def study_seconds(limit: int | None) -> tuple[float, float, float]:
     """Wall seconds of the study, CPU seconds of its lanes, and the longest lane's CPU seconds."""
     began = time.perf_counter()
-    study_id, group = submit.submit(Design.from_mapping(STUDY))
+    study_id, group = submit.submit(Design.from_mapping({**STUDY, "limit": limit}))
     wait(lambda: not any(job.open for job in job_rows.group(group)))
     wall = time.perf_counter() - began
     points = study_rows.points(study_id)
@@ -151,14 +151,14 @@ def job_seconds() -> tuple[float, float]:
     return statistics.median(alone), (time.perf_counter() - began) / JOBS
 
 
-def main(rounds: int) -> None:
+def main(rounds: int, limit: int | None) -> None:
     """Measure and print."""
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     walls: dict[int, list[float]] = {1: [], 2: []}
     for number in range(rounds):
         for nodes in (1, 2):
             with cluster(nodes) as address, worker(address, nodes):
-                wall, cpu, longest = study_seconds()
+                wall, cpu, longest = study_seconds(limit)
                 walls[nodes].append(wall)
                 load = os.getloadavg()[0]
                 print(f"round {number + 1}, {nodes} node(s): {wall:.1f} s wall, lanes {cpu:.1f} "
@@ -174,4 +174,7 @@ def main(rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 2)
+    main(
+        int(sys.argv[1]) if len(sys.argv) > 1 else 2,
+        int(sys.argv[2]) if len(sys.argv) > 2 else None,
+    )

@@ -17,7 +17,7 @@ from jobs.cluster import places, seat
 from jobs.cluster.places import Node
 
 LOOK_SECONDS = 1.0  # between two looks at who is there
-AGAIN_SECONDS = 30.0  # until a node that could not run jobs is asked again
+AGAIN_SECONDS = 10.0  # until a node that could not run jobs is asked again
 PASSED_ON = ("CRUCIBLE_JOB_KINDS", "CRUCIBLE_WARM", "CRUCIBLE_SMOKE", "CRUCIBLE_LAUNCHER",
              "CRUCIBLE_DATA_DIR", "HF_HOME", "HF_HUB_OFFLINE", "HF_ENDPOINT")  # fmt: skip
 
@@ -142,7 +142,9 @@ class Nodes:
         made = self._class.options(
             scheduling_strategy=there, max_restarts=0, max_concurrency=1000, **options
         )
-        actor = made.remote({**self._given, "node": node.name})
+        # Of the files as they are now, as the node reads them: they may have been updated since.
+        code = seat.code_hash(Path(settings.PROJECT))
+        actor = made.remote({**self._given, "code": code, "node": node.name})
         cores = node.cores if not node.gpus else 1
         return Slot(name, node, cores, actor, actor.facts.remote())
 
@@ -197,6 +199,5 @@ def _given() -> dict[str, Any]:
         "project": str(settings.PROJECT),
         "home": str(home),
         "token": token,
-        "code": seat.code_hash(Path(settings.PROJECT)),
         "environment": {name: os.environ[name] for name in names},
     }

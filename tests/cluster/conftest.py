@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.jobs.conftest import home, kill, start_worker
+from tests.jobs.conftest import home, kill, wait_for
 
-__all__ = ["home", "start_worker"]
+__all__ = ["home"]
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -62,3 +63,37 @@ def cluster(two_nodes: Machines, home: Path, monkeypatch: pytest.MonkeyPatch) ->
     """The cluster, as what runs the jobs of this test's home."""
     monkeypatch.setenv("CRUCIBLE_RAY_ADDRESS", two_nodes.address)
     return two_nodes
+
+
+@pytest.fixture
+def start_worker(
+    cluster: Machines, tmp_path: Path
+) -> Iterator[Callable[[], subprocess.Popen[str]]]:
+    """Start a worker process and wait until it has joined the cluster; what it says is shown."""
+    output = tmp_path / "worker.txt"
+    started: list[subprocess.Popen[str]] = []
+
+    def start() -> subprocess.Popen[str]:
+        with output.open("a") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "jobs.running.worker"],
+                cwd=PROJECT,
+                stdout=file,
+                stderr=file,
+                text=True,
+            )
+        started.append(process)
+        joined = len(started)
+        wait_for(lambda: output.read_text().count("worker: serving") == joined, 120)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+    print(output.read_text())
