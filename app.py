@@ -18,6 +18,7 @@ from starlette.middleware import Middleware
 from jobs.models import registry
 from jobs.running import supervise
 from pages.components import guard, problems, warm
+from pages.components.studies import ahead
 
 ROOT = Path(__file__).resolve().parent
 
@@ -48,7 +49,7 @@ async def lifespan(_app: st.App) -> AsyncIterator[dict[str, Any]]:
 app = st.App(
     ROOT / "pages" / "main.py",
     lifespan=lifespan,
-    middleware=[Middleware(guard.Guard)],
+    middleware=[Middleware(guard.Guard), Middleware(ahead.Ahead)],
     on_script_error=problems.unforeseen,
 )
 

@@ -6,6 +6,8 @@ text, name of the task].
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +27,7 @@ FEW_ROWS, TALLEST = 170, 4200
 MANY_CELLS = 6000
 """Of more cells less is told on hovering, so that a figure stays below 3 MB."""
 HEADING, ROOM = 1.0, 0.35
+TAGS = re.compile("</?b>")
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,14 +107,16 @@ def figure(
     else:
         result.add_trace(cells)
     bottom = max(rows_at) + 0.5
-    _axes(result, places, gains, rows_at, heads, x, names, px, bottom)
+    left = _axes(result, places, gains, rows_at, heads, x, names, px, bottom)
     for name, at in domains:
         result.add_annotation(x=at, y=1, yref="paper", yshift=_room(names), yanchor="bottom",
                               text=f"<b>{theme.label(name, 14)}</b>", showarrow=False)  # fmt: skip
     pixels = (bottom + 0.5) * px
     return theme.finish(
         result, theme_, pixels + _room(names) + 120,
-        margin={"l": 8, "r": 12, "t": _room(names) + 52, "b": 62},
+        margin={"l": left, "r": 12, "t": _room(names) + 52, "b": 62},
+        # found margins cost a drawing of everything each time they are found anew
+        automargin=False,
         hoverdistance=-1 if len(places) * len(x) <= MANY_CELLS else 3,
         # below this width numbers run into each other: whoever shows it scrolls sideways instead
         meta={"min_width": 270 + 25 * len(x)},
@@ -220,6 +225,9 @@ def _marks(
     row, column = np.nonzero(where)
     dy = -0.36 if px >= 14 else 0.0
     size = 4 if px >= 14 else 4 if px > 6 else 3
+    if row.size > theme.MANY:
+        _as_one_line(result, column, row, x, y, theme_, name, hollow)
+        return
     result.add_trace(theme.marks(
         np.asarray(x, dtype=np.float32)[column],
         np.asarray(y, dtype=np.float32)[row] + np.float32(dy), None,
@@ -227,6 +235,23 @@ def _marks(
          "color": theme.INK[theme_], "line": {"width": 1, "color": theme.INK[theme_]}},
         many=False, name=name, hoverinfo="skip",
     ))  # fmt: skip
+
+
+def _as_one_line(
+    result: go.Figure, column: Any, row: Any, x: Sequence[float], y: Sequence[float],
+    theme_: Theme, name: str, quiet: bool,
+) -> None:  # fmt: skip
+    """Thousands of dots as short strokes of one line, which a browser draws at once."""
+    ink = (theme.QUIET if quiet else theme.INK)[theme_]
+    middle = np.asarray(x, dtype=np.float32)[column]
+    nothing = np.full(middle.shape, np.nan, dtype=np.float32)
+    half = np.float32(0.12)
+    result.add_scatter(
+        x=np.column_stack([middle - half, middle + half, nothing]).ravel(),
+        y=np.repeat(np.asarray(y, dtype=np.float32)[row], 3), mode="lines", name=name,
+        hoverinfo="skip", connectgaps=False,
+        line={"width": 2, "simplify": False, "color": ink},
+    )  # fmt: skip
 
 
 def _clickable(
@@ -267,10 +292,10 @@ def _in_heatmap(
     """Twenty thousand marks are slow to draw: cells tell themselves, a mark a row is clicked."""
     places = np.arange(len(y) * width, dtype=np.float64).reshape(len(y), width)
     order = np.nan_to_num(_gapped(places, x, y)[0], nan=-1).astype(np.int64)
-    flat = [*cells.customdata, ["", "", ""]]
+    said = [*(one[1] for one in cells.customdata), ""]
     result.data[0].update(
-        customdata=[[list(flat[i]) for i in line] for line in order], hoverinfo=None,
-        hovertemplate="%{customdata[1]}<extra></extra>", hoverongaps=False,
+        text=[[said[i] for i in line] for line in order], hoverinfo=None,
+        hovertemplate="%{text}<extra></extra>", hoverongaps=False,
     )  # fmt: skip
     rows = [list(one) for one in cells.customdata[width - 1 :: width]]
     result.add_scatter(
@@ -306,7 +331,8 @@ def _axes(
     result: go.Figure, places: Sequence[int], gains: analysis.Gains, rows_at: Sequence[float],
     heads: Sequence[tuple[str, float]], x: Sequence[float], names: Sequence[str], px: float,
     bottom: float,
-) -> None:  # fmt: skip
+) -> float:  # fmt: skip
+    """Label the axes; returns the pixels that the labels of the rows take."""
     labelled = px >= 9
     ticks = [(at, f"<b>{theme.label(name, 38)}</b>") for name, at in heads]
     if labelled:
@@ -321,3 +347,6 @@ def _axes(
         ticktext=[*(theme.label(one, 18) for one in names), "<b>mean</b>"], zeroline=False,
         tickfont={"size": 11},
     )  # fmt: skip
+    size = 11 if px >= 14 else 10
+    longest = max(theme.width(html.unescape(TAGS.sub("", text)), size) for _, text in ticks)
+    return 14 + longest

@@ -111,6 +111,14 @@ def span(low: float | None, high: float | None) -> str:
     return f"{signed(low)} to {signed(high)}"
 
 
+def width(text: str, size: float) -> float:
+    """About as many pixels as a bold text of that size takes; full-width characters take two."""
+    import unicodedata
+
+    wide = sum(unicodedata.east_asian_width(one) in "WF" for one in text)
+    return size * (0.56 * (len(text) - wide) + 1.05 * wide)
+
+
 def some(values: Sequence[float]) -> list[float | None]:
     """Values of a trace; a trace of nothing still stands in the legend."""
     return list(values) or [None]
@@ -127,8 +135,19 @@ def empty(text: str, theme: Theme) -> go.Figure:
     return figure
 
 
-def finish(figure: go.Figure, theme: Theme, height: float, **layout: Any) -> go.Figure:
-    """Theme, size and margins; what all pictures have in common."""
+def finish(
+    figure: go.Figure, theme: Theme, height: float, *, automargin: bool = True, **layout: Any
+) -> go.Figure:
+    """Theme, size and margins; what all pictures have in common.
+
+    Args:
+        figure: that is finished.
+        theme: light or dark.
+        height: in pixels.
+        automargin: whether the browser makes room for the axes' labels; False where the margins
+            leave it.
+        layout: more of it.
+    """
     figure.update_layout(
         **(
             {
@@ -152,8 +171,10 @@ def finish(figure: go.Figure, theme: Theme, height: float, **layout: Any) -> go.
             | layout
         )
     )  # fmt: skip
+    # looking for labels that leave the picture would measure each of them once more
     common = {"gridcolor": GRID[theme], "zerolinecolor": QUIET[theme], "linecolor": QUIET[theme],
-              "tickcolor": QUIET[theme], "automargin": True}  # fmt: skip
+              "tickcolor": QUIET[theme], "automargin": automargin,
+              "ticklabeloverflow": "allow"}  # fmt: skip
     figure.update_xaxes(**common)
     figure.update_yaxes(**common)
     return figure
