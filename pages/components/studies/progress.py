@@ -109,28 +109,22 @@ def _stages(found: dict[str, Any]) -> None:
 def _actions(row: StudyRow, found: dict[str, Any]) -> None:
     with st.container(horizontal=True, width="content", gap="small", vertical_alignment="center"):
         if found["state"] in ("running", "waiting"):
-            st.button(
-                "Stop", key="study_stop", icon=":material/stop_circle:", on_click=_stop,
-                args=(row.id,), help="What is scored is kept; Resume goes on.",
-            )  # fmt: skip
-        elif found["state"] != "done" or found["points"]["failed"]:
-            st.button(
-                "Resume", key="study_resume", icon=":material/play_arrow:", type="primary",
-                on_click=_resume, args=(row.id,),
-            )  # fmt: skip
+            if presses.button(
+                "Stop", key="study_stop", icon=":material/stop_circle:",
+                help="What is scored is kept; Resume goes on.",
+            ):  # fmt: skip
+                with problems.told():
+                    submit.stop(row.id)
+                    st.rerun()
+        elif (found["state"] != "done" or found["points"]["failed"]) and presses.button(
+            "Resume", key="study_resume", icon=":material/play_arrow:", type="primary",
+        ):  # fmt: skip
+            with problems.told():
+                submit.resume(row.id)
+                st.rerun()
         links.link("study_design", "Extend", icon=":material/open_in_full:", study=row.id)
         if row.group:
             links.link("job", "Jobs", icon=":material/list_alt:", group=row.group)
-
-
-def _stop(study_id: int) -> None:
-    with problems.told():
-        submit.stop(study_id)
-
-
-def _resume(study_id: int) -> None:
-    with problems.told():
-        submit.resume(study_id)
 
 
 @st.dialog("Delete this study?")
