@@ -31,21 +31,29 @@ def lines(now: Reading) -> list[tuple[str, str | None]]:
         found.append((_all_gpus(now.gpus), "  \n".join(_gpu(gpu) for gpu in now.gpus)))
     else:
         found += [(_gpu(gpu), problems.as_text(gpu.name)) for gpu in now.gpus]
-    used, total = words.size(now.memory_used_bytes), words.size(now.memory_total_bytes)
-    found.append((f":material/memory: CPU {now.cpu:.0%} · memory {used} of {total}", None))
-    free, size = words.size(now.disk_free_bytes), words.size(now.disk_total_bytes)
-    found.append((f":material/hard_drive: {free} of {size} free", "The disk of CRUCIBLE_HOME."))
+    memory = _of(now.memory_used_bytes, now.memory_total_bytes)
+    found.append((f":material/memory: CPU {now.cpu:.0%} · memory {memory}", None))
+    disk = _of(now.disk_free_bytes, now.disk_total_bytes)
+    found.append((f":material/hard_drive: {disk} free", "The disk of CRUCIBLE_HOME."))
     return found
+
+
+def _of(part_bytes: int | None, whole_bytes: int | None) -> str:
+    """`9.1 of 25.3 GB`: the unit once, where it is the same."""
+    part, whole = words.size(part_bytes), words.size(whole_bytes)
+    unit = whole.rsplit(" ", 1)[-1]
+    return f"{part.removesuffix(f' {unit}')} of {whole}"
 
 
 def _gpu(gpu: Gpu) -> str:
     busy = "–" if gpu.busy is None else f"{gpu.busy:.0%}"
-    memory = f"{words.size(gpu.used_bytes)} of {words.size(gpu.total_bytes)}"
+    memory = _of(gpu.used_bytes, gpu.total_bytes)
     return f":material/developer_board: GPU {problems.as_text(gpu.index)} {busy} · {memory}"
 
 
 def _all_gpus(gpus: tuple[Gpu, ...]) -> str:
     busy = sum(gpu.busy or 0.0 for gpu in gpus) / len(gpus)
-    used = words.size(sum(gpu.used_bytes or 0 for gpu in gpus))
-    total = words.size(sum(gpu.total_bytes or 0 for gpu in gpus))
-    return f":material/developer_board: {len(gpus)} GPUs {busy:.0%} · {used} of {total}"
+    memory = _of(
+        sum(gpu.used_bytes or 0 for gpu in gpus), sum(gpu.total_bytes or 0 for gpu in gpus)
+    )
+    return f":material/developer_board: {len(gpus)} GPUs {busy:.0%} · {memory}"
