@@ -1,6 +1,6 @@
 """The fault suite in its long form: the real application killed again and again under real work.
 
-    python benchmarks/fault_suite.py [--kills 200] [--per-round 10] [--seed 1] [--keep FOLDER]
+    python benchmarks/fault_suite.py [--kills 200] [--per-round 10] [--others] [--keep FOLDER]
 
 Each round is a new home with the real application (pages, worker, fork server, job processes): a
 merge that is scored beside its parents, a study of two experts, and small jobs. Processes are
@@ -8,6 +8,10 @@ killed at random moments, drawn from the seed, until the round has had its share
 in peace. After each kill the database is copied as a power cut at that moment would leave it, and
 looked at; at the end every invariant is checked (`tests/faults/invariants.py`), and scores, models
 and points are compared with those of a run that nobody disturbed. Prints a table.
+
+With `--others` three more rounds follow: another program locks the database (once for 35 s, longer
+than anybody waits for it), the clock is set forward and back by hours, and of two applications on
+one home the one with the worker is killed.
 """
 
 from __future__ import annotations
@@ -21,54 +25,73 @@ import statistics
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false",
                "TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}  # fmt: skip
 
-from tests.faults import load, processes, siege  # noqa: E402
+from tests.faults import load, processes, siege, troubles  # noqa: E402
+
+Outcome = dict[str, Any]  # of `load.outcome`
 
 PAUSE_SECONDS = 2.0  # between two kills, on average
 ROLES = {"child": "a job's process", "worker": "the worker", "zygote": "the fork server",
          "web": "the application"}  # fmt: skip
 
 
-def a_round(seed: int, kills: int, keep: Path | None) -> tuple[siege.Report, dict[str, object]]:
-    """One home under siege; its report, and what came of its jobs."""
+def a_round(
+    seed: int, kills: int, keep: Path | None, trouble: str = "kills"
+) -> tuple[siege.Report, Outcome]:
+    """One home in trouble; its report, and what came of its jobs."""
     home = Path(tempfile.mkdtemp(prefix="crucible-faults-"))
     (home / "tmp").mkdir()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = tuple(part.format(port=port) for part in processes.STREAMLIT)
-    app = processes.App(home, command, {"TMPDIR": str(home / "tmp")})
+    first, second = (processes.App(home, command(), {"TMPDIR": str(home / "tmp")}) for _ in "12")
+    chance, mix = random.Random(seed), load.Mix(trivial=24, limit=60, suite=None)
     with load.working_in(home):
-        fight = siege.Siege(app, load.Mix(trivial=24, limit=60, suite=None), random.Random(seed),
-                            kills=kills, pause_seconds=PAUSE_SECONDS)  # fmt: skip
+        match trouble:
+            case "locked":
+                fight: siege.Siege = troubles.Locked(first, mix, chance)
+            case "clock":
+                fight = troubles.Clocked(first, mix, chance, home)
+            case "two applications":
+                fight = troubles.Shared(first, mix, chance, second)
+            case _:
+                fight = siege.Siege(first, mix, chance, kills=kills, pause_seconds=PAUSE_SECONDS)
         report = fight.run()
         found = load.outcome()
     if keep and report.problems:
-        siege.keep_logs(home, keep / f"seed-{seed}")
+        siege.keep_logs(home, keep / f"{trouble.replace(' ', '-')}-{seed}")
     shutil.rmtree(home, ignore_errors=True)
     return report, found
 
 
-def differences(undisturbed: dict[str, object], found: dict[str, object]) -> list[str]:
+def command() -> tuple[str, ...]:
+    """Arguments of Python that start the application on a free port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    return tuple(part.format(port=port) for part in processes.STREAMLIT)
+
+
+def differences(undisturbed: Outcome, found: Outcome) -> list[str]:
     """What is lost, added or other than in the undisturbed run."""
-    told = []
+    wrong = []
     for part, expected in undisturbed.items():
         have = found[part]
         if not isinstance(expected, dict) or not isinstance(have, dict):
-            told += [] if expected == have else [f"{part}: {have} in place of {expected}"]
+            wrong += [] if expected == have else [f"{part}: {have} in place of {expected}"]
             continue
-        told += [f"{part}: {key} is lost" for key in expected.keys() - have.keys()]
-        told += [f"{part}: {key} is new" for key in have.keys() - expected.keys()]
-        told += [f"{part}: {key} is {have[key]} in place of {expected[key]}"[:400]
-                 for key in expected.keys() & have.keys() if expected[key] != have[key]]  # fmt: skip
-    return told
+        wrong += [f"{part}: {key} is lost" for key in expected.keys() - have.keys()]
+        wrong += [f"{part}: {key} is new" for key in have.keys() - expected.keys()]
+        for key in expected.keys() & have.keys():
+            if expected[key] != have[key]:
+                wrong.append(f"{part}: {key} is {have[key]} in place of {expected[key]}"[:400])
+    return wrong
 
 
 def main() -> int:
@@ -78,46 +101,61 @@ def main() -> int:
     parser.add_argument("--per-round", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", type=Path, help="folder for the logs of rounds with a problem")
+    parser.add_argument("--others", action="store_true", help="locks, clocks, two applications too")
     given = parser.parse_args()
     began, load_before = time.monotonic(), os.getloadavg()[0]
     _, undisturbed = a_round(0, 0, given.keep)
-    print(f"undisturbed: {time.monotonic() - began:.0f} s, "
-          f"{len(undisturbed['scores'])} scores, {len(undisturbed['points'])} point scores, "  # type: ignore[arg-type]
-          f"{len(undisturbed['models'])} models", flush=True)  # type: ignore[arg-type]  # fmt: skip
+    parts = {name: len(found) for name, found in undisturbed.items() if isinstance(found, dict)}
+    print(f"undisturbed: {time.monotonic() - began:.0f} s, {parts}", flush=True)
     whole, problems = siege.Report(), []
     seed = given.seed
     while (left := given.kills - sum(whole.kills.values())) > 0:
-        started = time.monotonic()
-        report, found = a_round(seed, min(left, given.per_round), given.keep)
-        here = report.problems + differences(undisturbed, found)
-        whole.kills += report.kills
-        whole.resumed += report.resumed
-        whole.gone += report.gone
-        whole.cuts += report.cuts
-        whole.presses += report.presses
-        problems += [f"seed {seed}: {text}" for text in here]
-        print(f"seed {seed}: {dict(report.kills)}, {time.monotonic() - started:.0f} s, "
-              f"{report.presses} pressed again, problems: {here or 'none'}", flush=True)  # fmt: skip
+        report = told(f"seed {seed}", undisturbed, problems,
+                      partial(a_round, seed, min(left, given.per_round), given.keep))  # fmt: skip
+        whole.add(report)
         seed += 1
-    table(whole, problems, load_before, time.monotonic() - began)
+    if given.kills:
+        table(whole)
+    for trouble in ("locked", "clock", "two applications") if given.others else ():
+        report = told(trouble, undisturbed, problems,
+                      partial(a_round, given.seed, 0, given.keep, trouble))  # fmt: skip
+        if report.resumed:
+            print(
+                f"the other took over after {', '.join(f'{one:.1f}' for one in report.resumed)} s"
+            )
+    print(f"\n{time.monotonic() - began:.0f} s in all; load {load_before:.1f} before, "
+          f"{os.getloadavg()[0]:.1f} after; problems: {len(problems)}")  # fmt: skip
+    for text in problems:
+        print(f"* {text}")
     return 1 if problems else 0
 
 
-def table(whole: siege.Report, problems: list[str], load_before: float, seconds: float) -> None:
-    """Print what happened, for `benchmarks/RESULTS.md`."""
-    counts: Counter[str] = whole.kills
-    print(f"\n{seconds:.0f} s; load {load_before:.1f} before, {os.getloadavg()[0]:.1f} after\n")
-    print("| killed | times |\n|---|---|")
+def told(
+    name: str,
+    undisturbed: Outcome,
+    problems: list[str],
+    run: Callable[[], tuple[siege.Report, Outcome]],
+) -> siege.Report:
+    """Run a round and print a line of it; what was wrong is added to `problems`."""
+    began = time.monotonic()
+    report, found = run()
+    here = report.problems + differences(undisturbed, found)
+    problems += [f"{name}: {text}" for text in here]
+    print(f"{name}: {dict(report.kills)}, {time.monotonic() - began:.0f} s, "
+          f"{report.presses} pressed again, problems: {len(here)}", flush=True)  # fmt: skip
+    return report
+
+
+def table(whole: siege.Report) -> None:
+    """Print who was killed and what followed, for `benchmarks/RESULTS.md`."""
+    print("\n| killed | times |\n|---|---|")
     for role, words in ROLES.items():
-        print(f"| {words} | {counts[role]} |")
-    print(f"| together | {sum(counts.values())} |\n")
+        print(f"| {words} | {whole.kills[role]} |")
+    print(f"| together | {sum(whole.kills.values())} |\n")
     for name, times in (("killed to a job's start", whole.resumed), ("killed to gone", whole.gone)):
         if times:
             print(f"{name}: median {statistics.median(times):.1f} s, most {max(times):.1f} s")
-    print(f"power cuts looked at: {whole.cuts}; *Try again* pressed {whole.presses} times")
-    print(f"problems: {len(problems)}")
-    for text in problems:
-        print(f"* {text}")
+    print(f"power cuts looked at: {whole.cuts}; *Try again* pressed {whole.presses} times\n")
 
 
 if __name__ == "__main__":

@@ -48,6 +48,15 @@ class Report:
     cuts: int = 0
     presses: int = 0
 
+    def add(self, other: Report) -> None:
+        """Add another's figures."""
+        self.kills += other.kills
+        self.problems += other.problems
+        self.resumed += other.resumed
+        self.gone += other.gone
+        self.cuts += other.cuts
+        self.presses += other.presses
+
 
 class Siege:
     """Runs a mix of jobs in a home and kills while it runs.
@@ -157,15 +166,17 @@ class Siege:
         """What holds at any moment."""
         self._found(invariants.of_scores())
         self._found(invariants.of_models(self.home))
-        assert self.app.process is not None
-        web = {self.app.process.pid}
         left: list[str] = []
 
         def clean() -> bool:
-            left[:] = invariants.of_processes(self.home, web)
+            left[:] = invariants.of_processes(self.home, self._web())
             return not left
 
         self._within(GONE_SECONDS, clean, lambda: "; ".join(left))
+
+    def _web(self) -> set[int]:
+        """The living applications."""
+        return {self.app.process.pid} if self.app.process else set()
 
     def _found(self, problems: list[str]) -> None:
         self.report.problems += [one for one in problems if one not in self.report.problems]
