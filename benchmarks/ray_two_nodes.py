@@ -84,7 +84,7 @@ def worker(address: str, slots: int) -> Iterator[None]:
     try:
         if address:
             wait(lambda: output.read_text().count("takes jobs") == slots)
-        warm_up(slots)
+        warm_up()
         yield
     finally:
         process.terminate()
@@ -93,14 +93,10 @@ def worker(address: str, slots: int) -> Iterator[None]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def warm_up(slots: int) -> None:
-    """Until every zygote has imported everything: an evaluation that fails starts only then."""
-    jobs = [
-        api.submit("study", {"study_id": 0}, title="none") for _ in range(slots)
-    ]  # fails while it is prepared, and starts no process
-    wait(lambda: all(ended(job) for job in jobs))
+def warm_up() -> None:
+    """Until every zygote has imported everything: then what this has started has little to do."""
     busy = 0
-    while busy < 10:  # the imports are over when the children of this program have little to do
+    while busy < 10:
         before = cpu_seconds()
         time.sleep(0.5)
         busy = busy + 1 if cpu_seconds() - before < 0.1 else 0

@@ -16,6 +16,7 @@ from db import settings
 from jobs.cluster import places, seat
 from jobs.cluster.places import Node
 
+SOON_SECONDS = 0.1  # while a slot is being made
 LOOK_SECONDS = 1.0  # between two looks at who is there
 AGAIN_SECONDS = 10.0  # until a node that could not run jobs is asked again
 PASSED_ON = ("CRUCIBLE_JOB_KINDS", "CRUCIBLE_WARM", "CRUCIBLE_SMOKE", "CRUCIBLE_LAUNCHER",
@@ -103,13 +104,20 @@ class Nodes:
             self._ray.kill(slot.actor, no_restart=True)
 
     def _watch(self) -> None:
+        answers = True
         while not self._done.is_set():
             try:
                 self.look()
+                answers = True
             except Exception as error:
-                self._say(f"the cluster does not answer ({type(error).__name__}: {error})")
-            waiting = any(not slot.ready for slot in list(self._slots.values()))
-            self._done.wait(0.1 if waiting else LOOK_SECONDS)
+                if answers:  # once
+                    self._say(f"the cluster does not answer ({type(error).__name__}: {error})")
+                answers = False
+            self._done.wait(SOON_SECONDS if self._waiting() and answers else LOOK_SECONDS)
+
+    def _waiting(self) -> list[Slot]:
+        with self._lock:
+            return [slot for slot in self._slots.values() if not slot.ready]
 
     def look(self) -> None:
         """Who is there? Slots for the new ones, none for those that have gone."""
@@ -132,7 +140,7 @@ class Nodes:
                     slot = self._start(name, node, options)
                     with self._lock:
                         self._slots[name] = slot
-        for slot in [one for one in self._slots.values() if not one.ready]:
+        for slot in self._waiting():
             self._ask(slot)
 
     def _start(self, name: str, node: Node, options: dict[str, float]) -> Slot:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,11 +33,11 @@ class Machines:
         kill(self.raylets.pop(name))
 
 
-@pytest.fixture(scope="module")
-def two_nodes() -> Iterator[Machines]:
-    """Two nodes of a core each, and a head without any."""
+@contextmanager
+def started(nodes: int, cores: int, gpus: int = 0) -> Iterator[Machines]:
+    """A cluster of so many nodes, each with so many cores and GPUs, and a head without any."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.cluster.machines", "2", "1"],
+        [sys.executable, "-m", "tests.cluster.machines", str(nodes), str(cores), str(gpus)],
         cwd=PROJECT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -46,8 +47,7 @@ def two_nodes() -> Iterator[Machines]:
     )
     assert process.stdin is not None and process.stdout is not None
     try:
-        said = json.loads(process.stdout.readline())
-        yield Machines(**said)
+        yield Machines(**json.loads(process.stdout.readline()))
     finally:
         process.stdin.close()
         try:
@@ -56,6 +56,13 @@ def two_nodes() -> Iterator[Machines]:
             process.kill()
             process.wait()
         process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def two_nodes() -> Iterator[Machines]:
+    """Two nodes of a core each."""
+    with started(2, 1) as machines:
+        yield machines
 
 
 @pytest.fixture

@@ -16,12 +16,16 @@ import tempfile
 import warnings
 
 
-def main(nodes: int, cores: int) -> None:
-    """Start a head without cores and some nodes, and wait for the end of the input."""
+def main(nodes: int, cores: int, gpus: int = 0) -> None:
+    """Start a head without cores and some nodes, and wait for the end of the input.
+
+    GPUs need not be there: Ray takes our word and deals out their numbers.
+    """
     folder = tempfile.mkdtemp(prefix="ry", dir="/tmp")  # Ray's sockets need short names
     os.makedirs(f"{folder}/ray")
     os.environ["RAY_TMPDIR"] = folder
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["RAY_worker_niceness"] = "0"  # or its workers give way to all other programs
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # or Ray looks for the outer address
     warnings.simplefilter("ignore")
     from ray.cluster_utils import Cluster
@@ -40,7 +44,7 @@ def main(nodes: int, cores: int) -> None:
         processes = {}
         for number in range(1, nodes + 1):
             name = f"node-{number}"
-            made = cluster.add_node(**shared, num_cpus=cores, node_name=name)
+            made = cluster.add_node(**shared, num_cpus=cores, num_gpus=gpus, node_name=name)
             processes[name] = made.all_processes["raylet"][0].process
         raylets = {name: process.pid for name, process in processes.items()}
         print(json.dumps({"address": cluster.address, "raylets": raylets}), flush=True)
@@ -54,4 +58,4 @@ def main(nodes: int, cores: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(*map(int, sys.argv[1:]))
