@@ -8,6 +8,7 @@ hook. Compiled libraries that open sockets without Python's are not seen.
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 HOOK = """
@@ -50,9 +51,13 @@ def environment(folder: Path) -> dict[str, str]:
     """Variables that have a process and its children watched; `folder` keeps the notes."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "sitecustomize.py").write_text(HOOK)
-    return {"PYTHONPATH": str(folder), "WATCH_OUTGOING": str(folder / "notes"),
-            "HF_HUB_OFFLINE": "0",  # nothing may be asked because nobody asks, not because it can't
-            **CANARIES}  # fmt: skip
+    path = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {
+        "PYTHONPATH": os.pathsep.join(path),
+        "WATCH_OUTGOING": str(folder / "notes"),
+        "HF_HUB_OFFLINE": "0",  # nothing may be asked because nobody asks, not because it can't
+        **CANARIES,
+    }
 
 
 def notes(folder: Path) -> list[dict[str, object]]:

@@ -18,6 +18,7 @@ from xml.etree import ElementTree
 Row = Mapping[str, Any]
 _SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 _MOST_XML_BYTES = 200_000_000  # a workbook that unpacks to more is no benchmark
+_MOST_BYTES = 2_000_000_000  # of one file of an archive
 
 
 def rows(path: Path) -> Iterator[Row]:
@@ -68,7 +69,7 @@ def member(path: Path, pattern: str) -> bytes:
         for name in sorted(archive.namelist()):
             # An archive made on a Mac has a shadow of every file.
             if re.search(pattern, name) and "__MACOSX" not in name:
-                return archive.read(name)
+                return _unpacked(archive, name)
     raise ValueError(f"the archive has no file like {pattern}")
 
 
@@ -77,7 +78,14 @@ def members(path: Path, pattern: str) -> Iterator[bytes]:
     with zipfile.ZipFile(path) as archive:
         for name in sorted(archive.namelist()):
             if re.search(pattern, name) and "__MACOSX" not in name:
-                yield archive.read(name)
+                yield _unpacked(archive, name)
+
+
+def _unpacked(archive: zipfile.ZipFile, name: str) -> bytes:
+    """A file of an archive, unless it is one that only pretends to be small."""
+    if archive.getinfo(name).file_size > _MOST_BYTES:
+        raise ValueError(f"{name} unpacks to more than 2 GB")
+    return archive.read(name)
 
 
 def sheet_rows(path: Path) -> Iterator[Row]:

@@ -10,7 +10,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from merging.checkpoints.folder import check_index, read_json, text_config, weight_files
+from merging.checkpoints.folder import (
+    check_index,
+    check_links,
+    read_json,
+    text_config,
+    weight_files,
+)
 from merging.checkpoints.header import TensorInfo, read_header
 from merging.checkpoints.stored import ITEM_BYTES, torch_dtype, torch_name
 from merging.errors import ModelError
@@ -84,6 +90,7 @@ class Checkpoint:
 
         folder = Path(folder)
         label = label or folder.name
+        check_links(folder, label=label)
         if adapter_config.is_adapter(folder):
             if base is None:
                 raise ModelError(

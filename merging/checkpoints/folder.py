@@ -57,6 +57,29 @@ def _weight_files(folder: Path, label: str) -> list[Path]:
     return [folder / name for name in names]
 
 
+def check_links(folder: Path, *, label: str) -> None:
+    """A file beside the weights that is a link to another file is not the model's.
+
+    A merge copies tokenizer and template into its own folder, and people share that: a link to a
+    key or a password would be shared with it. Links between folders that keep the file's name, and
+    those of the Hub's cache, are what people make; weights are only ever read as weights.
+
+    Raises:
+        ModelError: the first such link.
+    """
+    home = folder.resolve()
+    blobs = home.parent.parent / "blobs"  # of huggingface_hub: snapshots/<commit>/<file>
+    for path in [*folder.glob("*"), *folder.glob("*/*.jinja")]:
+        if not path.is_symlink() or path.suffix == ".safetensors":
+            continue
+        target = path.resolve()
+        if not (target.name == path.name or target.is_relative_to(home) or target.parent == blobs):
+            raise ModelError(
+                f"{label}: {path.name} is a link to {target}, a file of another name, which a "
+                "merge would take along. Put a copy in its place if it belongs to the model."
+            )
+
+
 def _weight_map(index: Path, label: str) -> dict[str, str]:
     """Tensor -> file of a shard index; file names must not leave the folder."""
     weight_map = read_json(index, label=label).get("weight_map")

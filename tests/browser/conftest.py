@@ -37,14 +37,15 @@ def app_url(app_home: Path) -> Iterator[str]:
     yield from serve(["-m", "streamlit", "run", str(PROJECT / "app.py")], app_home)
 
 
-def serve(command: list[str], home: Path) -> Iterator[str]:
+def serve(command: list[str], home: Path, *, port: int | None = None) -> Iterator[str]:
     """Run a Python command that serves the app, with a home; yields its address while it runs.
 
     Whatever the app and its processes did meanwhile, they called nobody and kept no secret.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    if port is None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
     log = (home / "server.log").open("wb")
     watched = home.with_name(f"{home.name}-watched")
     server = subprocess.Popen(

@@ -1,7 +1,7 @@
 """What every fuzz test asks: an answer or a sentence, within five seconds, whatever comes in.
 
 Without `CRUCIBLE_FUZZ` each test takes a few inputs; `CRUCIBLE_FUZZ=10000 pytest tests/fuzz` is the
-long form, with so many inputs for each.
+long form, with so many inputs altogether, and other ones each time.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 
 LONG = int(os.environ.get("CRUCIBLE_FUZZ", "0"))
+QUICK_TESTS = 14  # that share the long form's inputs
 MOST_SECONDS = 5
 MOST_LETTERS = 2000  # of a sentence
 seen: Counter[str] = Counter()
@@ -28,15 +29,15 @@ class Hang(BaseException):
 
 
 def inputs(few: int, *, slow: bool = False) -> settings:
-    """Hypothesis' settings: a few inputs every day, all of `CRUCIBLE_FUZZ` in the long form.
+    """Hypothesis' settings: a few inputs every day, a share of `CRUCIBLE_FUZZ` in the long form.
 
     Args:
         few: every day.
         slow: an input takes a tenth of a second or more; the long form then has a tenth of them.
     """
-    many = LONG // 10 if slow else LONG
+    many = LONG // QUICK_TESTS // (10 if slow else 1)
     return settings(
-        max_examples=many or few,
+        max_examples=max(many, few),
         deadline=None,
         suppress_health_check=list(HealthCheck),
         derandomize=not LONG,  # every day the same ones: a failure is the change's, not luck's

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fuzz.judged import MOST_SECONDS, inputs
+from tests.fuzz.judged import MOST_SECONDS, inputs, judge
 from tests.security.conftest import served as served  # the fixture
 
 METHODS = [
@@ -136,7 +136,7 @@ def test_requests(served: tuple[str, Path]) -> None:
     @inputs(150)
     @given(requests)
     def fuzz(content: bytes) -> None:
-        answer = send(where, content.replace(b"HERE", here))
+        answer = judge(lambda: send(where, content.replace(b"HERE", here)), "HTTP request")
         status = answer[:13].split(b" ")[1:2]
         assert not status or status[0].isdigit() and int(status[0]) != 500, answer[:300]
         for secret in (b"Traceback", b"root:x:", b"cookie_secret", b'File "'):

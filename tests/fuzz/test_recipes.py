@@ -14,7 +14,7 @@ from merging.methods import METHODS
 from merging.recipes import schedules
 from merging.recipes.patterns import compile_pattern
 from merging.recipes.recipe import Recipe
-from tests.fuzz.judged import in_time, inputs, judge
+from tests.fuzz.judged import in_time, inputs, judge, seen
 from tests.fuzz.texts import documents, leaves
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -173,6 +173,7 @@ def test_patterns_end_soon(pattern: str) -> None:
             compiled = compile_pattern(pattern)
     except ValueError:
         return
+    seen["pattern"] += 1
     for text in ("a" * 200, "ab" * 100, "model.layers.10.mlp.down_proj.weight", "x" * 100 + "!"):
         with in_time(1):
             compiled.search(text)
