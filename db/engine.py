@@ -112,8 +112,6 @@ def _parse(url: str) -> URL:
         raise _unknown(UNREADABLE) from None
     if backend != "sqlite" and "@" in f"{parsed.host}{parsed.database}":
         raise _unknown(UNREADABLE)  # an @ in the password: its rest stands among these
-    if parsed.drivername in ("postgres", "postgresql"):  # as others write it
-        return parsed.set(drivername="postgresql+psycopg")
     if backend not in ("sqlite", "postgresql"):
         raise _unknown(f"{backend} is neither sqlite nor postgresql")
     return parsed

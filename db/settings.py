@@ -1,7 +1,7 @@
 """Where everything that a run writes lives.
 
 Two environment variables decide: `CRUCIBLE_HOME` (a folder, default `data/` in the project) and
-`CRUCIBLE_DATABASE_URL` (any SQLAlchemy URL, default a SQLite file in that folder). A third one,
+`CRUCIBLE_DATABASE_URL` (a SQLite file or PostgreSQL; default: a file in that folder). A third one,
 `CRUCIBLE_RAY_ADDRESS`, says whose machines run the jobs. They are read at each call, so that tests
 and scripts may change them between calls.
 """
@@ -28,10 +28,13 @@ def home() -> Path:
 
 
 def database_url() -> str:
-    """SQLAlchemy URL of the database; a relative SQLite file is made absolute."""
+    """SQLAlchemy URL of the database, its driver named; a relative SQLite file is made absolute."""
     url = os.environ.get("CRUCIBLE_DATABASE_URL", "").strip()
     if not url:
         return f"sqlite:///{home() / 'crucible.db'}"
+    for prefix in ("postgres://", "postgresql://"):  # as others write it, who have one driver
+        if url.startswith(prefix):
+            return f"postgresql+psycopg://{url.removeprefix(prefix)}"
     # Worker and jobs run in another folder than the caller's: a relative path would be another's.
     file = url.removeprefix("sqlite:///")
     if file != url and file and not file.startswith(("/", ":memory:", "file:")):
