@@ -69,7 +69,9 @@ class Space(Strict):
             method, dot, option = str(name).rpartition(".")
             ours = f"{method}{dot}{ALIASES.get(option, option)}"
             if ours in named:
-                raise SearchError(f'"{name}" and "{ours}" are the same option; keep one of them.')
+                raise SearchError(
+                    f'"{name}" and "{ours}" are the same option; keep one of them.', "space"
+                )
             named[ours] = value
         return named
 
@@ -104,7 +106,7 @@ class Sampler(Strict):
         if isinstance(given, str):
             given = {"name": given}
         if isinstance(given, dict) and given.get("name", "tpe") not in SAMPLERS:
-            raise SearchError(unknown("sampler", str(given["name"]), SAMPLERS))
+            raise SearchError(unknown("sampler", str(given["name"]), SAMPLERS), "sampler")
         return given
 
 
@@ -124,7 +126,7 @@ class Pruning(Strict):
     @classmethod
     def _known(cls, given: Any) -> Any:
         if isinstance(given, dict) and given.get("pruner", "median") not in PRUNERS:
-            raise SearchError(unknown("pruner", str(given["pruner"]), PRUNERS))
+            raise SearchError(unknown("pruner", str(given["pruner"]), PRUNERS), "sampler")
         return given
 
 
@@ -189,7 +191,7 @@ class SearchDesign(Strict):
             try:
                 return Recipe.from_mapping(given).to_mapping()
             except RecipeError as error:
-                raise SearchError(f"The recipe: {error}") from None
+                raise SearchError(f"The recipe: {error}", "models") from None
         if isinstance(given, dict) and isinstance(given.get("options"), dict):
             options = {ALIASES.get(name, name): one for name, one in given["options"].items()}
             return {**given, "options": options}

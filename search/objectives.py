@@ -20,6 +20,7 @@ KINDS: Mapping[str, str] = {
     "general": "mean score of the general tasks",
     "change": "size of the change, |merge - base| / |base|",
 }
+PART = "objectives"  # of a form
 Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
@@ -42,20 +43,22 @@ class Objective(Strict):
         if isinstance(given, str):
             given = {"of": given}
         if not isinstance(given, dict | Objective):
-            raise SearchError(f"An objective is one of {in_words(KINDS)}, not {given!r:.60}.")
+            raise SearchError(f"An objective is one of {in_words(KINDS)}, not {given!r:.60}.", PART)
         if isinstance(given, dict) and given.get("of", "score") not in KINDS:
-            raise SearchError(unknown("objective", str(given["of"]), KINDS))
+            raise SearchError(unknown("objective", str(given["of"]), KINDS), PART)
         return given
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> Objective:
         chosen = [one for one in (self.tasks, self.domains) if one is not None]
         if self.of != "score" and chosen:
-            raise SearchError(f"The objective “{self.of}” takes no tasks and no domains.")
+            raise SearchError(f"The objective “{self.of}” takes no tasks and no domains.", PART)
         if len(chosen) == 2:
-            raise SearchError("An objective names tasks and domains; keep one of them.")
+            raise SearchError("An objective names tasks and domains; keep one of them.", PART)
         if any(not one for one in chosen):
-            raise SearchError("An objective has an empty list of tasks; leave it out for all.")
+            raise SearchError(
+                "An objective has an empty list of tasks; leave it out for all.", PART
+            )
         return self
 
     @property
@@ -96,16 +99,17 @@ class Objective(Strict):
             if not found:
                 raise SearchError(
                     "The suite has no general tasks: none of its domains is called general, and "
-                    "each is one of the experts'. Name an objective's tasks instead."
+                    "each is one of the experts'. Name an objective's tasks instead.",
+                    PART,
                 )
             return found
         for name in self.tasks or ():
             if name not in domains:
-                raise SearchError(unknown("task of an objective", name, domains))
+                raise SearchError(unknown("task of an objective", name, domains), PART)
         for name in self.domains or ():
             if name not in domains.values():
                 raise SearchError(
-                    unknown("domain of an objective", name, dict.fromkeys(domains.values()))
+                    unknown("domain of an objective", name, dict.fromkeys(domains.values())), PART
                 )
         if self.domains:
             return [task for task, domain in domains.items() if domain in self.domains]

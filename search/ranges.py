@@ -49,7 +49,8 @@ class Range(Strict):
         if not isinstance(given, dict | Range):
             raise SearchError(
                 f"A range is {{low: 0, high: 1}} or a list of values such as [0.2, 0.5], not "
-                f"{given!r:.60}."
+                f"{given!r:.60}.",
+                "space",
             )
         return given
 

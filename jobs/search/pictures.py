@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Rows = list[dict[str, Any]]
 Drawn = tuple[go.Figure, Rows]
 HOVER = "%{customdata[1]}<extra></extra>"
+NOTHING_THERE: list[Any] = [None]  # a trace of nothing still stands in the legend
 NOTHING = "The first trials are not scored yet."
 
 
@@ -35,8 +36,8 @@ def history(found: SearchResults, theme_: Theme, place: int = 0) -> Drawn:
     for number, (origin, name) in enumerate((("sampler", "trials"), ("grid", "known points"))):
         mine = [(at, one) for at, one in enumerate(done, 1) if one.origin == origin]
         figure.add_scatter(
-            x=[at for at, _ in mine] or [None],
-            y=[factor * t.values[place] for _, t in mine] or [None],
+            x=[at for at, _ in mine] or NOTHING_THERE,
+            y=[factor * t.values[place] for _, t in mine] or NOTHING_THERE,
             mode="markers", name=name, hovertemplate=HOVER,
             customdata=[[one.ref, _text(found, one)] for _, one in mine],
             marker={"symbol": theme.symbol(number), "size": 9,
