@@ -24,9 +24,11 @@ def main(nodes: int, cores: int, gpus: int = 0) -> None:
     folder = tempfile.mkdtemp(prefix="ry", dir="/tmp")  # Ray's sockets need short names
     os.makedirs(f"{folder}/ray")
     os.environ["RAY_TMPDIR"] = folder
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["RAY_worker_niceness"] = "0"  # or its workers give way to all other programs
-    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # or Ray looks for the outer address
+    os.environ.update(
+        RAY_USAGE_STATS_ENABLED="0",
+        RAY_worker_niceness="0",  # or its workers give way to all other programs
+        RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0",  # or Ray looks for the outer address
+    )
     warnings.simplefilter("ignore")
     from ray.cluster_utils import Cluster
 

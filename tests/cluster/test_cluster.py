@@ -10,15 +10,27 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from db import settings
 from db.queries import jobs as job_rows
+from db.queries.jobs import JobRow
 from jobs.running import api
 from tests.cluster.conftest import Machines
-from tests.jobs.conftest import alive, kill, pids, row, submit, wait_for, wait_state
+from tests.jobs import conftest as waiting
+from tests.jobs.conftest import alive, kill, pids, row, submit
 
-PATIENCE_SECONDS = 90.0  # Ray's processes start slowly on a busy machine
-Start = Callable[..., subprocess.Popen[str]]
+pytestmark = pytest.mark.timeout(900)
+PATIENCE_SECONDS = 120.0  # Ray's processes start slowly on a busy machine
+Start = Callable[[], subprocess.Popen[str]]
+
+
+def wait_for(condition: Callable[[], Any]) -> None:
+    waiting.wait_for(condition, PATIENCE_SECONDS)
+
+
+def wait_state(job: int, state: str) -> JobRow:
+    return waiting.wait_state(job, state, seconds=PATIENCE_SECONDS)
 
 
 def long_job(marks: Path, **more: Any) -> int:
@@ -26,7 +38,7 @@ def long_job(marks: Path, **more: Any) -> int:
 
 
 def wait_running(*jobs: int) -> None:
-    wait_for(lambda: all(row(job).done > 0 for job in jobs), PATIENCE_SECONDS)
+    wait_for(lambda: all(row(job).done > 0 for job in jobs))
 
 
 def test_jobs_on_nodes(cluster: Machines, start_worker: Start, tmp_path: Path) -> None:
@@ -79,10 +91,10 @@ def test_a_worker_that_dies_leaves_nothing_running(
     wait_running(job)
     (there,) = pids(tmp_path / "marks")
     kill(first.pid)
-    wait_for(lambda: not alive(there), PATIENCE_SECONDS)
+    wait_for(lambda: not alive(there))
     start_worker()
-    wait_for(lambda: len(pids(tmp_path / "marks")) == 2, PATIENCE_SECONDS)
-    assert wait_state(job, "done", seconds=PATIENCE_SECONDS).attempt == 2
+    wait_for(lambda: len(pids(tmp_path / "marks")) == 2)
+    assert wait_state(job, "done").attempt == 2
 
 
 def test_a_node_that_dies(cluster: Machines, start_worker: Start, tmp_path: Path) -> None:
@@ -95,13 +107,13 @@ def test_a_node_that_dies(cluster: Machines, start_worker: Start, tmp_path: Path
     other = "one" if hit == "two" else "two"
     (there,) = pids(marks[hit])
     cluster.cut_power("node-2")
-    wait_for(lambda: not alive(there), PATIENCE_SECONDS)
-    wait_for(lambda: row(jobs[hit]).state == "queued", PATIENCE_SECONDS)
+    wait_for(lambda: not alive(there))
+    wait_for(lambda: row(jobs[hit]).state == "queued")
     assert row(jobs[hit]).deaths == 1
     assert re.fullmatch(r"Started again: .*\.", row(jobs[hit]).error or "")
     assert "the slot node-2/cpu was lost" in job_rows.log_tail(jobs[hit])
     api.cancel(jobs[other])
-    wait_for(lambda: len(pids(marks[hit])) == 2, PATIENCE_SECONDS)
+    wait_for(lambda: len(pids(marks[hit])) == 2)
     assert row(jobs[hit]).device == "node-1/cpu"
     api.cancel(jobs[hit])
     wait_state(jobs[hit], "cancelled")

@@ -18,6 +18,7 @@ PATIENCE_SECONDS = 120.0
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1200)
 def test_each_gpu_is_a_slot_of_its_own(
     home: Path,
     tmp_path: Path,

@@ -43,6 +43,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, 
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1200)
 def test_a_study_on_two_nodes(
     here: dict[str, Any],
     cluster: Machines,
