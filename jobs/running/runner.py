@@ -21,7 +21,7 @@ from db import settings
 from db.errors import DatabaseError
 from jobs.kinds import Event
 from jobs.models import registry
-from jobs.running import identity, memory, prepare, queue
+from jobs.running import identity, memory, prepare, queue, tidy
 from jobs.running.child import sentence
 from jobs.running.launch import Child, Launcher
 from jobs.running.queue import Claim, Fenced
@@ -213,6 +213,8 @@ class Runner:
                 run.stop("fenced")
         if ended:
             run.child.bury()
+            if (run.child.code or 0) < 0 and self.launcher.places() is None:
+                tidy.after(run.recorder.claim.spec)
             self.runs.remove(run)
             self._next_tick = 0.0  # the slot is free: look for its next job at once
 
