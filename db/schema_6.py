@@ -1,4 +1,7 @@
-"""From format 5 to format 6: the queue's order, pause, and what a job is about."""
+"""From format 5 to format 6, frozen: the queue's order and pauses, and searches. Never edited.
+
+On PostgreSQL text is as long as it is from this format on, as in SQLite always.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A part of the tests again, on PostgreSQL: the queue's rules, what is recorded, the tables.
+"""A part of the tests again, on PostgreSQL: the queue's rules, what is recorded, the board.
 
 All of them run there with CRUCIBLE_TEST_DATABASE=postgresql.
 """
@@ -12,7 +12,6 @@ import pytest
 from tests.db.test_leaderboard_queries import *  # noqa: F403
 from tests.jobs.test_queue import *  # noqa: F403
 from tests.jobs.test_record import *  # noqa: F403
-from tests.jobs.test_registry import *  # noqa: F403
 
 
 @pytest.fixture(autouse=True)
