@@ -32,12 +32,12 @@ def merge_steps(steps: Sequence[str], name: str, *, suite: str, limit: int | Non
     name = recipes.free_name(name, last)
     made = recipes.made_before(recipes.parents_of(first)[0])
     if made is not None:
-        onto = _onto(last, made.name)
-        return api.merge_and_benchmark(onto, name=name, suite=suite, limit=limit)
+        over = onto(last, made.name)
+        return api.merge_and_benchmark(over, name=name, suite=suite, limit=limit)
     below = _free(f"{name}-below")
     group = api.merge_and_benchmark(first, name=below, join=False)
     (merge,) = [job for job in job_rows.group(group) if job.kind == "merge"]
-    recipe = _onto(last, below)
+    recipe = onto(last, below)
     rows = {
         ref: recipes.get(registry.register_model(ref)) for ref in recipe.references if ref != below
     }
@@ -57,7 +57,7 @@ def merge_steps(steps: Sequence[str], name: str, *, suite: str, limit: int | Non
     return group
 
 
-def _onto(recipe: Recipe, name: str) -> Recipe:
+def onto(recipe: Recipe, name: str) -> Recipe:
     """The recipe with the merge before under its registered name."""
     data = recipe.model_dump()
     for one in data["models"]:

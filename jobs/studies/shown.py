@@ -67,6 +67,7 @@ class Shown:
         error: why it failed.
         seconds: merging and scoring.
         steps: its recipes as YAML.
+        on: key of the merge that it is made upon, where it is made in two steps.
         models: labels of the point and of its constituents, the point first; empty without scores.
         keys: of these.
         tasks: a row each: task, domain, metric, items, and a value under each label.
@@ -79,6 +80,7 @@ class Shown:
     error: str | None
     seconds: float | None
     steps: tuple[str, ...]
+    on: str | None
     models: tuple[str, ...]
     keys: tuple[str, ...]
     tasks: Rows
@@ -156,7 +158,7 @@ def point(study_id: int, key: str) -> Shown | None:
     seconds = None if row.seconds_score is None else row.seconds_score + (row.seconds_merge or 0.0)
     return Shown(
         key=key, label=told.label, stage=row.stage, state=row.state, error=row.error,
-        seconds=seconds, steps=tuple(submit.recipes_of(study_id, key)),
+        seconds=seconds, steps=tuple(submit.recipes_of(study_id, key)), on=told.on,
         models=tuple(_distinct([name_of(one) for one in models])),
         keys=tuple(one.key for one in models), tasks=_tasks(found, models),
     )  # fmt: skip

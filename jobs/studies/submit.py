@@ -262,18 +262,23 @@ def check_kept(before: Design, now: Design) -> None:
 
 
 def recipe_of(study_id: int, key: str) -> str:
-    """The recipe of a point as YAML.
+    """The recipe of a point as YAML; of two merges the second, over the model of the first.
 
     Raises:
-        StudyError: there is no such point, or it takes two merges.
+        StudyError: there is no such point, or it takes two merges, of which the first is no model.
     """
+    from jobs.studies import reuse
+
     steps = recipes_of(study_id, key)
-    if len(steps) > 1:
+    if len(steps) == 1:
+        return steps[0]
+    second = reuse.over_first(steps)
+    if second is None:
         raise StudyError(
-            "This point is two merges, one upon the other: the merge it builds on has a recipe of "
-            "its own, and materialising the point makes both."
+            "This point is two merges, one upon the other: the second has a recipe as soon as the "
+            "first is a model. Make a model of the point, or merge the first in Build."
         )
-    return steps[0]
+    return second.to_yaml()
 
 
 def recipes_of(study_id: int, key: str) -> list[str]:

@@ -31,7 +31,7 @@ COMPLEMENTARITY = Claim(
 )
 EMERGENCE = Claim(
     "emergence",
-    "Merged experts can do what none of them can",
+    "Merged experts can do what none of them can (pairs and triples; not with the instruct model)",
     FINANCE,
     "share of items that only the merge has right, beyond luck",
     "guessing and merges of a part of the parents (both), Sidak over tasks, Holm over the merges",
@@ -173,8 +173,21 @@ def emergence_claim(results: Results) -> Finding:
         decisive = min(effects, key=lambda one: (one.p_holm, -one.value))
     sentence = _emerged(found[decisive.key or ""], decisive)
     sentence += (f" Of {words.count(len(effects), 'chosen merge')}, {len(beyond)} "
-                 f"{'has' if len(beyond) == 1 else 'have'} more than luck gives.")  # fmt: skip
+                 f"{'has' if len(beyond) == 1 else 'have'} more than luck gives."
+                 f"{_with_instruct(results)}")  # fmt: skip
     return EMERGENCE.found(verdict, sentence, decisive, effects)
+
+
+def _with_instruct(results: Results) -> str:
+    """What the picture shows of the instruct stage, which the claim is not about."""
+    chosen = {pick.model.key: pick for pick in picks(results, "instruct").values()}
+    tested = [one for one in emergence(results, only=chosen).merges if one.p is not None and one.n]
+    if not tested:
+        return ""
+    effects = corrected([_beyond_luck(one, chosen[one.key]) for one in tested])
+    n = sum(one.p_holm < LEVEL and merge.found for one, merge in zip(effects, tested, strict=True))
+    return (f" No part of the claim: of {words.count(len(tested), 'chosen merge')} with the "
+            f"instruct model, {n} {'has' if n == 1 else 'have'}.")  # fmt: skip
 
 
 def _beyond_luck(one: MergeEmergence, pick: Pick) -> Effect:

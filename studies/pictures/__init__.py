@@ -58,7 +58,8 @@ _ALL = (
     _picture(
         "emergence", emergence, "Emergence",
         "Items that a merge has right and none of the models it was made from, against the number "
-        "that luck alone gives; rings mark merges that are above it after all corrections.",
+        "that luck alone gives. Rings mark those above it after a correction over all merges shown "
+        "here; the verdict is of each pair's and triple's chosen merge, and corrects over these.",
     ),
     _picture(
         "recovery", recovery, "Forgetting and recovery",

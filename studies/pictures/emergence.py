@@ -16,6 +16,13 @@ from studies.pictures.theme import Theme
 from studies.results import Results
 
 BARS = 40
+OF_EXPERTS = ("2", "3")
+"""Stages that the claim of emergence is about; see `studies.claims.merging.emergence_claim`."""
+RINGS = (
+    ("experts' merges beyond luck", True, "circle-open"),
+    ("others beyond luck, no part of the claim", False, "circle-open-dot"),
+)
+"""Words in the legend, whether of the experts' merges, and mark."""
 
 
 def analyse(results: Results) -> Emergence:
@@ -86,13 +93,15 @@ def _side(
             showlegend=column == 1, hovertemplate="%{customdata[1]}<extra></extra>", **more,
         ), row=1, col=column)  # fmt: skip
     ringed = [(one, pair) for one, pair in zip(merges, at, strict=True) if one.found]
-    if column == 1:
+    for name, ours, dash in RINGS if column == 1 else ():
+        some = [pair for one, pair in ringed if (one.stage in OF_EXPERTS) is ours]
+        if not some and not ours:
+            continue
         result.add_scatter(
-            x=theme.some([pair[0] for _, pair in ringed]),
-            y=theme.some([pair[1] for _, pair in ringed]),
-            mode="markers", name=f"emergent beyond luck ({len(ringed)})", hoverinfo="skip",
-            marker={"symbol": "circle-open", "size": 15, "color": theme.INK[theme_],
-                    "line": {"width": 2}}, row=1, col=column,
+            x=theme.some([x for x, _ in some]), y=theme.some([y for _, y in some]),
+            mode="markers", name=f"{name} ({len(some)})", hoverinfo="skip",
+            marker={"symbol": dash, "size": 15, "color": theme.INK[theme_], "line": {"width": 2}},
+            row=1, col=column,
         )  # fmt: skip
     result.update_xaxes(title={"text": x, "standoff": 4}, rangemode="tozero", row=1, col=column)
     result.update_yaxes(title={"text": y, "standoff": 4}, rangemode="tozero", row=1, col=column)
@@ -123,5 +132,8 @@ def _text(one: MergeEmergence) -> str:
     if one.again is not None and one.again_expected is not None:
         lines.append(f"{one.n_redrawn} masks share {one.again:.1f}, luck gives "
                      f"{one.again_expected:.1f}; {theme.told_p(one.p_redrawn)}")  # fmt: skip
-    lines.append("emergent beyond luck" if one.found else "not beyond luck")
+    said = "emergent beyond luck" if one.found else "not beyond luck"
+    if one.found and one.stage not in OF_EXPERTS:
+        said += "; the claim is of the experts' merges alone"
+    lines.append(said)
     return "<br>".join(lines)

@@ -27,7 +27,7 @@ from jobs.models import registry
 from jobs.running import prepare, queue
 from jobs.running.record import Recorder
 from jobs.studies import prepare as study_prepare
-from jobs.studies import record, state, submit
+from jobs.studies import record, reuse, state, submit
 from merging.recipes.recipe import Recipe
 from studies.design import Design
 from studies.errors import StudyError
@@ -351,7 +351,9 @@ def test_two_merges_become_two_folders(family: Path) -> None:
     last = Recipe(method="instruction_residual", base="sandbox/base", models=models)
     from jobs.studies.folders import merge_steps
 
-    group = merge_steps([first.to_yaml(), last.to_yaml()], "both", suite="sandbox", limit=2)
+    steps = [first.to_yaml(), last.to_yaml()]
+    assert reuse.over_first(steps) is None and reuse.made(steps) is None
+    group = merge_steps(steps, "both", suite="sandbox", limit=2)
     with transaction() as opened:
         for job in opened.scalars(select(Job).where(Job.group == group, Job.kind == "evaluate")):
             job.spec = {**job.spec, "tasks": TASKS[:1]}
@@ -362,6 +364,11 @@ def test_two_merges_become_two_folders(family: Path) -> None:
     with session() as opened:
         found = opened.scalars(select(Evaluation.model_id)).all()
     assert list(found) == [both.id]
+    # from now on the second has a recipe of its own, which is what was made
+    second = reuse.over_first(steps)
+    assert second is not None and "both-below" in second.references
+    made = reuse.made(steps)
+    assert made is not None and made.name == "both"
 
 
 @pytest.mark.parametrize(

@@ -87,14 +87,8 @@ def _body(row: StudyRow, found: Shown) -> None:
 
 def _actions(row: StudyRow, found: Shown) -> None:
     made = reuse.made(found.steps)
-    single = len(found.steps) == 1
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        if presses.button(
-            "Open in Build", key="study_point_build", icon=":material/science:",
-            disabled=not single,
-            help=None if single else "This is two merges, one upon the other: Build shows one.",
-        ):  # fmt: skip
-            links.go("build", point=f"{row.id}.{found.key}")
+        _in_build(row, found)
         if made is not None:
             links.link("model", "Its model", icon=":material/deployed_code:", id=made.id)
             if presses.button("Chat", key="study_point_chat", icon=":material/forum:"):
@@ -106,14 +100,36 @@ def _actions(row: StudyRow, found: Shown) -> None:
         ):  # fmt: skip
             _make(row, found)
         if presses.button(
-            "Chat", key="study_point_chat", icon=":material/forum:",
-            help="The model is made first; its job's page leads to the chat.",
+            "Make it and chat", key="study_point_chat", icon=":material/forum:",
+            help="There is no model of it yet: it is made first, and its job's page leads to the "
+            "chat.",
         ):  # fmt: skip
             _make(row, found)
     said = [f"stage {found.stage}"]
     if found.seconds is not None:
         said.append(f"merged and scored in {words.duration(found.seconds)}")
     st.caption(" · ".join([*said, f"key {found.key}"]))
+
+
+def _in_build(row: StudyRow, found: Shown) -> None:
+    """One recipe opens in Build. Of two, the first does; the second over the first's model."""
+    if len(found.steps) == 1:
+        if presses.button("Open in Build", key="study_point_build", icon=":material/science:"):
+            links.go("build", point=f"{row.id}.{found.key}")
+        return
+    if found.on is not None and presses.button(
+        "First merge in Build", key="study_point_below", icon=":material/science:",
+        help="This is two merges, one upon the other. Its first is a merge of this study.",
+    ):  # fmt: skip
+        links.go("build", point=f"{row.id}.{found.on}")
+    there = reuse.over_first(found.steps) is not None
+    if presses.button(
+        "Second in Build", key="study_point_build", icon=":material/science:", disabled=not there,
+        help="Adds the instruct model to the first merge, which is a model already." if there else
+        "Build takes it as soon as the first merge is a model: make a model of this one, or merge "
+        "the first in Build.",
+    ):  # fmt: skip
+        links.go("build", point=f"{row.id}.{found.key}")
 
 
 def _make(row: StudyRow, found: Shown) -> None:
@@ -150,6 +166,8 @@ def _scores(found: Shown) -> None:
 
 def _recipe(found: Shown) -> None:
     if len(found.steps) > 1:
-        st.caption("Two merges, one upon the other: the second takes the first as @previous.")
+        st.caption("Two merges, one upon the other: the second takes the first as @previous. "
+                   "*First merge in Build* opens the first; once it is a model, the second opens "
+                   "over it.")  # fmt: skip
     for text in found.steps:
         st.code(text, language="yaml")
