@@ -97,16 +97,23 @@ def chosen(study_id: int, design: Design, stage: str) -> Chosen | None:
 def enter(study_id: int, design: Design, points: Sequence[Point]) -> None:
     """Put the points that are not there yet into the database, as planned.
 
-    A point that waits gets its recipe anew: a parent may have become known meanwhile.
+    A point that waits gets its recipe anew: a parent may have become known meanwhile. All stand in
+    the design's order, also after it was extended.
     """
     with transaction() as opened:
         study = opened.get_one(Study, study_id)
         if study.design != design.to_mapping():
             study.design = design.to_mapping()
-        query = select(StudyPoint.key, StudyPoint.state).where(StudyPoint.study_id == study_id)
-        there: dict[str, str] = {key: found for key, found in opened.execute(query)}
+        mine = StudyPoint.study_id == study_id
+        query = select(StudyPoint.key, StudyPoint.state, StudyPoint.position).where(mine)
+        rows = opened.execute(query).all()
+        there, stood = ({row.key: row[i] for row in rows} for i in (1, 2))
         new = []
         for place, point in enumerate(points):
+            position = STAGES.index(point.stage) * ROOM + place
+            if stood.get(point.key, position) != position:
+                moved = update(StudyPoint).where(mine, StudyPoint.key == point.key)
+                opened.execute(moved.values(position=position))
             if there.get(point.key, "planned") != "planned":
                 continue
             steps = point.steps(design)
@@ -115,10 +122,9 @@ def enter(study_id: int, design: Design, points: Sequence[Point]) -> None:
                 "recipe_hash": steps[-1].hash,
             }
             if point.key in there:
-                same = (StudyPoint.study_id == study_id, StudyPoint.key == point.key)
-                opened.execute(update(StudyPoint).where(*same).values(**recipe))
+                same = update(StudyPoint).where(mine, StudyPoint.key == point.key)
+                opened.execute(same.values(**recipe))
                 continue
-            position = STAGES.index(point.stage) * ROOM + place
             new.append({"study_id": study_id, "key": point.key, "stage": point.stage,
                         "position": position, "point": point.to_mapping(), **recipe})  # fmt: skip
         if new:

@@ -30,6 +30,10 @@ FLATTERED = (
     '<p class="quiet">There is no split: what is best was chosen on the very items that it is '
     "reported on, which flatters it.</p>"
 )
+FOLDERS = (
+    "<p>Some of its models are folders, named from the home folder (<code>~</code>) or as they "
+    "were given: only here, everywhere else by name. Put in your own.</p>"
+)
 MARKS = {"supported": "✓", "not supported": "✗", "cannot tell": "?"}
 
 
@@ -215,10 +219,12 @@ def _word(value: Any) -> str:
 
 def _again(results: Results, facts: Facts) -> str:
     design = results.design
+    folders = any(one.model.startswith(("/", "~")) for one in design.models.values())
     body = (
         "<p>Save the design as <code>study.yaml</code> where the models above are registered, "
         "and run</p><pre>python cli.py study study.yaml --report report.html</pre>"
         "<p>Merges that are scored already are not scored again.</p>"
+        f"{FOLDERS if folders else ''}"
         f"<pre>{escape(design.to_yaml())}</pre>"
         '<button type="button" id="save-design">Save study.yaml</button>'
     )
