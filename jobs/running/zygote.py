@@ -165,6 +165,9 @@ class Zygote:
                 return
             if pid == 0:
                 return
+            # What it has started ends with it, and not later by the worker, who may be killed now.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
             key = self.children.pop(pid, None)
             if key is not None:
                 self.report(key, os.waitstatus_to_exitcode(status))

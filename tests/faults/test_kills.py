@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from jobs.running.launch import Warm
 from tests.faults.here import run_here
-from tests.faults.load import Mix, outcome, working_in
+from tests.faults.load import TRIVIAL, Mix, outcome, working_in
 from tests.faults.processes import App
 from tests.faults.siege import Report, Siege
+from tests.jobs.conftest import alive, wait_for
 
 pytestmark = pytest.mark.timeout(900)
 # The child's first model takes long to say its first words, which is no part of this.
@@ -25,6 +27,25 @@ def besieged(home: Path, mix: Mix, seed: int, *, warm: bool, **more: int) -> Rep
     app = App(home, environment={**QUICK, "CRUCIBLE_WARM": str(int(warm)),
                                  "TMPDIR": str(home / "tmp")})  # fmt: skip
     return Siege(app, mix, random.Random(seed), pause_seconds=0.5, **more).run()
+
+
+def test_what_a_job_left_behind_ends_although_its_worker_does_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker may be killed between a job's end and looking what the job has left."""
+    monkeypatch.setenv("CRUCIBLE_WARM", "0")
+    left = tmp_path / "grandchild"
+    with working_in(tmp_path):
+        launcher = Warm()
+        try:
+            spec = {"steps": 1, "grandchild": str(left)}
+            request = {"kind": TRIVIAL, "spec": spec, "log": str(tmp_path / "log")}
+            child = launcher.launch("1.1", request)
+            wait_for(lambda: left.exists() and left.read_text())
+            wait_for(lambda: not alive(int(left.read_text())))
+            child.bury()
+        finally:
+            launcher.close()
 
 
 def test_many_small_jobs_survive_kills_of_every_process(tmp_path: Path) -> None:
