@@ -303,7 +303,7 @@ def _load(view: View, device: Any) -> Tensor:
 
     import torch
 
-    from merging.streaming.on_cpu import not_finite
+    from merging.streaming.stored_rows import not_finite
 
     n = math.prod(view.shape)
     values = torch.empty(

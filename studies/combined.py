@@ -178,7 +178,7 @@ def _values(view: View, start: int, stop: int) -> NDArray[np.float32]:
     import numpy as np
 
     from merging.kernels.convert import widen
-    from merging.streaming.on_cpu import not_finite
+    from merging.streaming.stored_rows import not_finite
 
     out = np.empty(stop - start, np.float32)
     if view.stored is None:

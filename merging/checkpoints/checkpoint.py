@@ -215,6 +215,19 @@ class Checkpoint:
         """As `read_into`, for a tensor given by where it lies."""
         self._pread(buffer, info.file, info.offset + start * ITEM_BYTES[info.dtype])
 
+    def place(self, name: str) -> tuple[int, int] | None:
+        """Descriptor of the file and place of a tensor's first byte there, as `read_into` reads it.
+
+        None where it takes more than that, or where the file cannot be opened.
+        """
+        if type(self).read_into is not Checkpoint.read_into:
+            return None
+        info = self.tensors[name]
+        try:
+            return self._opened(info.file), info.offset
+        except OSError:
+            return None
+
     def values_into(self, name: str, start: int, stop: int, out: NDArray[np.float32]) -> None:
         """Put the values of elements `start` to `stop` of the flattened tensor into `out`.
 
@@ -239,12 +252,9 @@ class Checkpoint:
 
     def _pread(self, buffer: memoryview, file: Path, offset: int) -> None:
         try:
-            with self._opening:
-                if file not in self._files:
-                    self._files[file] = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-            done = 0
+            descriptor, done = self._opened(file), 0
             while done < len(buffer):
-                count = os.preadv(self._files[file], [buffer[done:]], offset + done)
+                count = os.preadv(descriptor, [buffer[done:]], offset + done)
                 if count == 0:
                     raise ModelError(
                         f"{self.label}: {file.name} became shorter while it was read. Copy or "
@@ -255,6 +265,13 @@ class Checkpoint:
             raise ModelError(
                 f"{self.label}: {file.name} cannot be read: {error.strerror}."
             ) from None
+
+    def _opened(self, file: Path) -> int:
+        """Descriptor of a file, opened if need be."""
+        with self._opening:
+            if file not in self._files:
+                self._files[file] = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+            return self._files[file]
 
     def close(self) -> None:
         """Close the files."""

@@ -65,6 +65,11 @@ class TensorView:
         """The dtype of its bytes; None when the parent computes it."""
         return self.parent.stored(self.name)
 
+    @property
+    def place(self) -> tuple[int, int] | None:
+        """See `Checkpoint.place`."""
+        return self.parent.place(self.name)
+
     def read_into(self, start: int, stop: int, buffer: memoryview) -> None:
         """Put the stored bytes of the flat elements `start` to `stop` into `buffer`."""
         self.parent.read_into(self.name, start, stop, buffer)

@@ -71,7 +71,7 @@ class Tally:
 
         from merging.health import kernels
 
-        sums = np.zeros(4)
+        sums = self.sums()
         merged = np.ascontiguousarray(merged)
         kernels.add_norms(merged, reference, sums)
         if step.base is not None:
@@ -87,7 +87,7 @@ class Tally:
                                  sums)  # fmt: skip
             else:  # nothing is rounded
                 sums[kernels.CHANGED] = np.count_nonzero(merged != reference)
-        self._put(step, sums.tolist())
+        self.put(step, sums)
 
     def add_on_device(self, step: Step, merged: Tensor, reference: Tensor, stored: Tensor) -> None:
         """The same on a torch device."""
@@ -99,6 +99,16 @@ class Tally:
             same = stored == reference.to(stored.dtype)
             sums += [changed.sum(dtype=torch.float64), (changed & same).sum(dtype=torch.float64)]
         self._put(step, torch.stack(sums).tolist())
+
+    def sums(self) -> NDArray[np.float64]:
+        """`[4]`, zeros, for what kernels count of a chunk."""
+        import numpy as np
+
+        return np.zeros(4)
+
+    def put(self, step: Step, sums: NDArray[np.float64]) -> None:
+        """Add what a kernel has counted of a chunk."""
+        self._put(step, sums.tolist())
 
     def _put(self, step: Step, sums: list[Any]) -> None:
         numbers = self.tensors.get(step.name)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from merging.kernels.chunks import Chunk, Kernel, Whole
-from merging.kernels.compiled import MODELS, VECTOR, compiled, inlined
+from merging.kernels.compiled import MODELS, VECTOR, inlined
 from merging.kernels.election import ELECTION, elect, election
+from merging.kernels.rows import of_rows, single
 from merging.kernels.selection import kth_largest_magnitudes
 from merging.kernels.weighted import BLOCK, add_to_sum, place, singles, start_sum
 from merging.methods.per_model import PerModel, each
@@ -79,12 +80,12 @@ def breadcrumbs_ties(
 def keep_between(model: Any, base: Any, largest: Any, smallest: Any, out: Any) -> None:
     """The task vector with zero for what is outside of the limits."""
     for i in range(base.size):
-        delta = model[i] - base[i]
+        delta = single(model, i) - single(base, i)
         size = abs(delta)
         out[i] = delta if (size >= smallest) & (size <= largest) else _ZERO
 
 
-@compiled(f"void({MODELS}, {VECTOR}, {_LIMITS}, float32[::1], float32, float32[::1])")
+@of_rows(f"void({MODELS}, {VECTOR}, {_LIMITS}, float32[::1], float32, float32[::1])")
 def keep_and_add(
     models: NDArray[np.float32],
     base: NDArray[np.float32],
@@ -107,7 +108,7 @@ def keep_and_add(
         place(origin, scale, part)
 
 
-@compiled(f"void({MODELS}, {VECTOR}, {_LIMITS}, float32, float32[::1], {ELECTION})")
+@of_rows(f"void({MODELS}, {VECTOR}, {_LIMITS}, float32, float32[::1], {ELECTION})")
 def keep_and_elect(
     models: NDArray[np.float32],
     base: NDArray[np.float32],

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # stands for "no base" in kernels, which have one type for it and a real one
-NOTHING: NDArray[np.float32] = np.empty(0, dtype=np.float32)
+NOTHING: Mapping[Any, NDArray[Any]] = {
+    kind: np.empty(0, dtype=kind) for kind in (np.dtype(np.float32), np.dtype(np.uint16))
+}
 
 
 @dataclass(frozen=True)
@@ -20,9 +22,10 @@ class Chunk:
     """The same consecutive elements of one tensor of every model; everything finite.
 
     Attributes:
-        models: `[K, n]` float32, C-contiguous (a shorter chunk is the start of a flat buffer in
-            another shape, not a part of each row): the constituents' weights theta_i.
-        base: `[n]` float32, theta_0, or None when the recipe has none.
+        models: `[K, n]` float32, or the bits of bfloat16 in uint16; C-contiguous (a shorter chunk
+            is the start of a flat buffer in another shape, not a part of each row): the
+            constituents' weights theta_i.
+        base: `[n]` of the same, theta_0, or None when the recipe has none.
         weights: K coefficients w_i.
         keys: K keys of random draws (`merging.methods.draws.key_of`), 64 bits each.
         start: flat index of the first element in the tensor.
@@ -30,8 +33,8 @@ class Chunk:
         out: `[n]` float32, which `merge` fills; unused by `observe`.
     """
 
-    models: NDArray[np.float32]
-    base: NDArray[np.float32] | None
+    models: NDArray[Any]
+    base: NDArray[Any] | None
     weights: Sequence[float]
     keys: Sequence[int]
     start: int
@@ -43,13 +46,15 @@ class Chunk:
         sizes = {self.models.shape[1], self.out.size}
         if self.base is not None:
             sizes.add(self.base.size)
+            if self.base.dtype != self.models.dtype:
+                raise ValueError("the parts of a chunk differ in type")
         if len(sizes) > 1 or not self.models.shape[0] == len(self.weights) == len(self.keys):
             raise ValueError("the parts of a chunk differ in size")
 
     @property
-    def origin(self) -> NDArray[np.float32]:
-        """`[n]` float32, theta_0, or an empty array: how kernels take the base."""
-        return NOTHING if self.base is None else self.base
+    def origin(self) -> NDArray[Any]:
+        """`[n]`, theta_0, or an empty array: how kernels take the base."""
+        return NOTHING[self.models.dtype] if self.base is None else self.base
 
     @property
     def n_elements(self) -> int:

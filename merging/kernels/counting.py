@@ -13,6 +13,7 @@ import numpy as np
 from merging.kernels.compiled import VECTOR, compiled, inlined
 from merging.kernels.masks import WORD, append_marked, bits_above, count_bits
 from merging.kernels.numbers import int32, int64
+from merging.kernels.rows import of_rows, single
 from merging.kernels.weighted import BLOCK
 
 if TYPE_CHECKING:
@@ -33,15 +34,15 @@ def fill_bits(values: Any, base: Any, out: Any) -> None:
     deltas = out.view(np.float32)
     if base.size:
         for i in range(out.size):
-            deltas[i] = values[i] - base[i]
+            deltas[i] = single(values, i) - single(base, i)
     else:
         for i in range(out.size):
-            deltas[i] = values[i]
+            deltas[i] = single(values, i)
     for i in range(out.size):
         out[i] &= _MAGNITUDE
 
 
-@compiled(f"void({VECTOR}, {VECTOR}, int32[::1])")
+@of_rows(f"void({VECTOR}, {VECTOR}, int32[::1])")
 def magnitude_bits(
     values: NDArray[np.float32], base: NDArray[np.float32], out: NDArray[np.int32]
 ) -> None:
@@ -68,7 +69,7 @@ def kth_largest_of(numbers: NDArray[np.int32], rank: int) -> int:
     return found
 
 
-@compiled(f"void({VECTOR}, {VECTOR}, int32[::1], int32[::1], int32[:, ::1], int64[:, ::1])")
+@of_rows(f"void({VECTOR}, {VECTOR}, int32[::1], int32[::1], int32[:, ::1], int64[:, ::1])")
 def collect_between(
     values: NDArray[np.float32],
     base: NDArray[np.float32],
@@ -121,7 +122,7 @@ def collect_between(
             counts[r, AT_HIGH] += from_high - above
 
 
-@compiled(f"void({VECTOR}, {VECTOR}, int64[::1])")
+@of_rows(f"void({VECTOR}, {VECTOR}, int64[::1])")
 def count_upper(
     values: NDArray[np.float32], base: NDArray[np.float32], counts: NDArray[np.int64]
 ) -> None:
@@ -135,7 +136,7 @@ def count_upper(
             counts[bits[i] >> 16] += 1
 
 
-@compiled(f"void({VECTOR}, {VECTOR}, int32, int64[::1])")
+@of_rows(f"void({VECTOR}, {VECTOR}, int32, int64[::1])")
 def count_lower(
     values: NDArray[np.float32],
     base: NDArray[np.float32],

@@ -14,6 +14,7 @@ from merging.kernels.draws import ALL, fill_upper, lower, space_for, threshold
 from merging.kernels.election import ELECTION, elect, election
 from merging.kernels.masks import bits_below, bits_equal, keep_marked, sizes_marked, words_for
 from merging.kernels.numbers import uint16, uint32
+from merging.kernels.rows import of_rows
 from merging.kernels.sums import BlockSums, fold
 from merging.kernels.weighted import BLOCK, add_to_sum, place, singles, start_sum
 from merging.methods.per_model import each
@@ -140,7 +141,7 @@ def draw(
                 bits[i // 32] |= uint32(uint32(1) << uint32(i % 32))
 
 
-@compiled(f"void({MODELS}, {VECTOR}, {_DRAWS}, float32[::1], float32, float32[::1])")
+@of_rows(f"void({MODELS}, {VECTOR}, {_DRAWS}, float32[::1], float32, float32[::1])")
 def drop_and_add(
     models: NDArray[np.float32],
     base: NDArray[np.float32],
@@ -175,7 +176,7 @@ def drop_and_add(
         position = stop
 
 
-@compiled(f"void({MODELS}, {VECTOR}, {_DRAWS}, float32[::1], float32, float32[::1], {ELECTION})")
+@of_rows(f"void({MODELS}, {VECTOR}, {_DRAWS}, float32[::1], float32, float32[::1], {ELECTION})")
 def drop_and_elect(
     models: NDArray[np.float32],
     base: NDArray[np.float32],
@@ -213,7 +214,7 @@ def drop_and_elect(
         position = stop
 
 
-@compiled(f"void({MODELS}, {VECTOR}, {_DRAWS}, int64, float32[:, ::1], float64[:, ::1])")
+@of_rows(f"void({MODELS}, {VECTOR}, {_DRAWS}, int64, float32[:, ::1], float64[:, ::1])")
 def add_sizes(
     models: NDArray[np.float32],
     base: NDArray[np.float32],

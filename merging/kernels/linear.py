@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from merging.kernels.chunks import Chunk, Kernel
-from merging.kernels.compiled import MODELS, VECTOR, compiled
+from merging.kernels.compiled import MODELS, VECTOR
 from merging.kernels.numbers import float32
+from merging.kernels.rows import of_rows, single
 from merging.kernels.weighted import add_up
 from merging.methods.per_model import each
 from merging.methods.sums import divided
@@ -37,7 +38,7 @@ def instruction_residual(chunk: Chunk, _: Any, *, alpha: float, expert_scale: fl
     residual_sum(chunk.models, chunk.origin, alpha, expert_scale - 1.0, chunk.out)
 
 
-@compiled(f"void({MODELS}, {VECTOR}, float32, float64, float32[::1])")
+@of_rows(f"void({MODELS}, {VECTOR}, float32, float64, float32[::1])")
 def residual_sum(
     models: NDArray[np.float32],
     base: NDArray[np.float32],
@@ -48,11 +49,12 @@ def residual_sum(
     """`expert + alpha (instruct - base) + excess (expert - base)`, in that order."""
     expert, instruct = models[0], models[1]
     for i in range(out.size):
-        out[i] = (instruct[i] - base[i]) * alpha + expert[i]
+        own = single(expert, i)
+        out[i] = (single(instruct, i) - single(base, i)) * alpha + own
     if excess != 0.0:
         factor = float32(excess)
         for i in range(out.size):
-            out[i] += (expert[i] - base[i]) * factor
+            out[i] += (single(expert, i) - single(base, i)) * factor
 
 
 KERNELS = {

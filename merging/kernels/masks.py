@@ -9,6 +9,7 @@ import numpy as np
 
 from merging.kernels.compiled import Part, inlined
 from merging.kernels.numbers import int64, uint32
+from merging.kernels.rows import single
 
 WORD = 32
 _ZERO = np.float32(0.0)
@@ -57,8 +58,8 @@ def keep_marked(model: Any, base: Any, bits: Any, place: Any, out: Any) -> None:
     """The task vector with zero for what is not kept.
 
     Args:
-        model: `[n]` float32.
-        base: `[n]` float32.
+        model: `[n]` float32, or bfloat16 as uint16.
+        base: `[n]` of the same.
         bits: uint32 words.
         place: int64, where the bit of the first element is.
         out: at least n float32.
@@ -69,10 +70,10 @@ def keep_marked(model: Any, base: Any, bits: Any, place: Any, out: Any) -> None:
         word = bits[number]
         for lane in range(WORD):
             i = WORD * number + lane
-            delta = model[i] - base[i]
+            delta = single(model, i) - single(base, i)
             out[i] = delta if (word >> uint32(lane)) & uint32(1) else _ZERO
     for i in range(WORD * full, n):
-        out[i] = model[i] - base[i] if is_kept(bits, place + i) else _ZERO
+        out[i] = single(model, i) - single(base, i) if is_kept(bits, place + i) else _ZERO
 
 
 @inlined
@@ -84,10 +85,10 @@ def sizes_marked(model: Any, base: Any, bits: Any, place: Any, all_: Any, kept: 
         word = bits[number]
         for lane in range(WORD):
             i = WORD * number + lane
-            size = abs(model[i] - base[i])
+            size = abs(single(model, i) - single(base, i))
             all_[i] = size
             kept[i] = size if (word >> uint32(lane)) & uint32(1) else _ZERO
     for i in range(WORD * full, n):
-        size = abs(model[i] - base[i])
+        size = abs(single(model, i) - single(base, i))
         all_[i] = size
         kept[i] = size if is_kept(bits, place + i) else _ZERO

@@ -70,12 +70,18 @@ def _add_products(pairs: tuple[tuple[int, int], ...]) -> Any:
 
 
 def _floats(context: Any, builder: Any, kind: Any, array: Any, index: Any, count: int) -> Any:
-    """Some float32 of an array from an index on."""
+    """Some numbers of an array from an index on, float32 or bfloat16; see `rows.single`."""
     data = context.make_array(kind)(context, builder, array).data
-    numbers = ir.VectorType(ir.FloatType(), count)
-    loaded = builder.load(builder.bitcast(builder.gep(data, [index]), numbers.as_pointer()))
-    loaded.align = 4
-    return loaded
+    singles = ir.VectorType(ir.FloatType(), count)
+    is_wide = kind.dtype == types.float32
+    stored = singles if is_wide else ir.VectorType(ir.IntType(16), count)
+    loaded = builder.load(builder.bitcast(builder.gep(data, [index]), stored.as_pointer()))
+    loaded.align = 4 if is_wide else 2
+    if is_wide:
+        return loaded
+    wide = ir.VectorType(ir.IntType(32), count)
+    shifted = builder.shl(builder.zext(loaded, wide), ir.Constant(wide, [16] * count))
+    return builder.bitcast(shifted, singles)
 
 
 add_product: Any = intrinsic(_add_products(((0, 1),)))

@@ -14,6 +14,7 @@ from merging.kernels.marking import mark, work_to_mark
 from merging.kernels.masks import keep_marked, sizes_marked, words_in
 from merging.kernels.numbers import int64, uint32
 from merging.kernels.ranking import buckets_for, sorted_keys
+from merging.kernels.rows import of_rows, single
 from merging.kernels.sums import fold
 from merging.kernels.weighted import BLOCK, add_to_sum, place, start_sum
 
@@ -103,7 +104,7 @@ def work_for(n: Any) -> tuple[Any, ...]:
     )
 
 
-@compiled(
+@of_rows(
     f"void({MODELS}, {VECTOR}, uint64[::1], int64, int64[:, ::1], float32[:, ::1],"
     " uint32[:, ::1], int64, float32[::1], float32[::1], float32[::1], boolean, float32,"
     f" {ELECTION})"
@@ -160,7 +161,7 @@ def prune_and_merge(
             model, own = models[k, start:stop], kept[k]
             if divisors.size:
                 for i in range(length):
-                    delta[i] = model[i] - origin[i]
+                    delta[i] = single(model, i) - single(origin, i)
                 prune(delta, keys[k], first + start, limits[k], divisors[k], own, *ranking)
             else:
                 keep_marked(model, origin, masks[k, row * words : (row + 1) * words], 0, own)
@@ -203,7 +204,7 @@ def append_sizes(sizes: Any, position: Any, last: Any, block: Any, lanes: Any) -
         done += size
 
 
-@compiled(f"void({MODELS}, {VECTOR}, uint64[::1], int64, int64[:, ::1], uint32[:, ::1], int64)")
+@of_rows(f"void({MODELS}, {VECTOR}, uint64[::1], int64, int64[:, ::1], uint32[:, ::1], int64)")
 def mark_rows(
     models: NDArray[np.float32],
     base: NDArray[np.float32],
@@ -219,15 +220,17 @@ def mark_rows(
     delta = np.empty(length, dtype=np.float32)
     work = work_to_mark(length)
     for start in range(0, base.size, length):
+        origin = base[start : start + length]
         for k in range(n_models):
+            model = models[k, start : start + length]
             for i in range(length):
-                delta[i] = models[k, start + i] - base[start + i]
+                delta[i] = single(model, i) - single(origin, i)
             bits = masks[k, row * words : (row + 1) * words]
             mark(delta, keys[k], first + start, limits[k], bits, *work)
         row += 1
 
 
-@compiled(
+@of_rows(
     f"void({MODELS}, {VECTOR}, int64, int64, int64, uint32[:, ::1], int64, float32[:, ::1],"
     " float64[:, ::1])"
 )

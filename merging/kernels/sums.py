@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from merging.kernels.chunks import Whole
-from merging.kernels.compiled import MODELS, VECTOR, Part, compiled, inlined
+from merging.kernels.compiled import MODELS, VECTOR, Part, inlined
 from merging.kernels.numbers import float64
+from merging.kernels.rows import of_rows, single
 from merging.kernels.weighted import BLOCK
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def fold(x: Any, lanes: Any) -> None:
         lanes[i] += float64(even + odd)
 
 
-@compiled(f"void({MODELS}, {VECTOR}, int64, int64, float32[:, ::1], float64[:, ::1])")
+@of_rows(f"void({MODELS}, {VECTOR}, int64, int64, float32[:, ::1], float64[:, ::1])")
 def add_gram(
     models: NDArray[np.float32],
     base: NDArray[np.float32],
@@ -113,10 +114,10 @@ def add_gram(
             if base.size:
                 origin = base[start : start + size]
                 for i in range(size):
-                    vector[i] = model[i] - origin[i]
+                    vector[i] = single(model, i) - single(origin, i)
             else:
                 for i in range(size):
-                    vector[i] = model[i]
+                    vector[i] = single(model, i)
         if stop % BLOCK == 0 or stop == end:
             space[:, place + size :] = _ZERO
             _add_pairs(space, 0, lanes)

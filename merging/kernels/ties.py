@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from merging.kernels.chunks import Chunk, Kernel, Whole
-from merging.kernels.compiled import MODELS, VECTOR, compiled, inlined
+from merging.kernels.compiled import MODELS, VECTOR, inlined
 from merging.kernels.election import ELECTION, elect, election
+from merging.kernels.rows import of_rows, single
 from merging.kernels.selection import kth_largest_magnitudes
 from merging.kernels.weighted import BLOCK, place, singles
 from merging.methods.per_model import each
@@ -54,11 +55,11 @@ def ties(
 def keep_from(model: Any, base: Any, smallest: Any, out: Any) -> None:
     """The task vector with zero for what is smaller."""
     for i in range(base.size):
-        delta = model[i] - base[i]
+        delta = single(model, i) - single(base, i)
         out[i] = delta if abs(delta) >= smallest else _ZERO
 
 
-@compiled(f"void({MODELS}, {VECTOR}, float32[::1], float32, float32[::1], {ELECTION})")
+@of_rows(f"void({MODELS}, {VECTOR}, float32[::1], float32, float32[::1], {ELECTION})")
 def trim_and_elect(
     models: NDArray[np.float32],
     base: NDArray[np.float32],

@@ -140,6 +140,37 @@ def _append_places(typing: Any, bits: Any, place: Any, out: Any, have: Any) -> A
     return types.int64(types.uint32, types.int64, out, types.int64), build
 
 
+def _single(typing: Any, numbers: Any, place: Any) -> Any:
+    """A number of an array: a float32 as it is, a bfloat16 (its bits in a uint16) widened."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, index = arguments
+        data = context.make_array(signature.args[0])(context, builder, array).data
+        found = builder.load(builder.gep(data, [index]))
+        if signature.args[0].dtype == types.float32:
+            return found
+        wide = builder.zext(found, ir.IntType(32))
+        return builder.bitcast(builder.shl(wide, ir.Constant(wide.type, 16)), ir.FloatType())
+
+    return types.float32(numbers, types.int64), build
+
+
+def _read(typing: Any, file: Any, place: Any, numbers: Any, index: Any, count: Any) -> Any:
+    """The system's `pread` into an array: how many bytes it has read, or less than 0."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        descriptor, offset, array, first, n_bytes = arguments
+        data = context.make_array(signature.args[2])(context, builder, array).data
+        raw = builder.bitcast(data, ir.IntType(8).as_pointer())
+        long = ir.IntType(64)
+        kind = ir.FunctionType(long, [ir.IntType(32), raw.type, long, long])
+        pread = cgutils.get_or_insert_function(builder.module, kind, "pread")
+        return builder.call(pread, [descriptor, builder.gep(raw, [first]), n_bytes, offset])
+
+    long = types.int64
+    return long(types.int32, long, numbers, long, long), build
+
+
 bits_below: Any = intrinsic(_compare("<", 16))
 bits_equal: Any = intrinsic(_compare("==", 16))
 bits_above: Any = intrinsic(_compare(">", 32))
@@ -147,3 +178,5 @@ decide: Any = intrinsic(_decide)
 count_bits: Any = intrinsic(_count_bits)
 append_marked: Any = intrinsic(_append_marked)
 append_places: Any = intrinsic(_append_places)
+single: Any = intrinsic(_single)
+read: Any = intrinsic(_read)

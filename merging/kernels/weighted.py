@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from merging.kernels.chunks import Chunk
-from merging.kernels.compiled import MODELS, VECTOR, compiled, inlined
+from merging.kernels.compiled import MODELS, VECTOR, inlined
 from merging.kernels.numbers import float32
+from merging.kernels.rows import of_rows, single
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,21 +43,21 @@ def singles(numbers: Sequence[float]) -> NDArray[np.float32]:
 def start_sum(vector: Any, factor: Any, out: Any) -> None:
     """`out = vector * factor`, all float32."""
     for i in range(out.size):
-        out[i] = vector[i] * factor
+        out[i] = single(vector, i) * factor
 
 
 @inlined
 def add_to_sum(vector: Any, factor: Any, out: Any) -> None:
     """`out += vector * factor`, rounded after either operation."""
     for i in range(out.size):
-        out[i] += vector[i] * factor
+        out[i] += single(vector, i) * factor
 
 
 @inlined
 def place(base: Any, scale: Any, out: Any) -> None:
     """`out = out * scale + base`, rounded after either operation."""
     for i in range(out.size):
-        out[i] = out[i] * scale + base[i]
+        out[i] = out[i] * scale + single(base, i)
 
 
 @inlined
@@ -64,13 +65,13 @@ def _add_delta(model: Any, base: Any, factor: Any, first: Any, out: Any) -> None
     """`out = (model - base) * factor`, or that added to it."""
     if first:
         for i in range(out.size):
-            out[i] = (model[i] - base[i]) * factor
+            out[i] = (single(model, i) - single(base, i)) * factor
     else:
         for i in range(out.size):
-            out[i] += (model[i] - base[i]) * factor
+            out[i] += (single(model, i) - single(base, i)) * factor
 
 
-@compiled(f"void({MODELS}, {VECTOR}, {VECTOR}, float32, float32, float32[::1])")
+@of_rows(f"void({MODELS}, {VECTOR}, {VECTOR}, float32, float32, float32[::1])")
 def weighted_sum(
     models: NDArray[np.float32],
     base: NDArray[np.float32],

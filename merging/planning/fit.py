@@ -13,6 +13,7 @@ from merging.kernels import KERNELS
 from merging.methods.inputs import BLOCK_ELEMENTS
 from merging.output.layout import OutputTensor
 from merging.planning.checks import Check
+from merging.streaming.buffers import Buffers
 from merging.streaming.on_cpu import KERNEL_ELEMENTS
 from merging.streaming.on_device import DEVICE_ELEMENTS, bytes_on_device
 from merging.wording import size
@@ -114,7 +115,13 @@ def _working_bytes(parents: Parents, outputs: Sequence[OutputTensor]) -> int:
     per_element = 10 * (len(parents.constituents) + 1) + 24
     # torch's definitions hold twice that in between
     per_element *= 1 if _has_kernel(parents) else 2
-    return largest * per_element * (os.cpu_count() or 1)
+    threads = os.cpu_count() or 1
+    working = largest * per_element * threads
+    if _has_kernel(parents) and parents.recipe.merge_method.statistics is not None:
+        # what is kept of a tensor's parents from its first pass to the next
+        whole = _largest(parents, outputs, 1 << 62) * (len(parents.constituents) + 1) * 2
+        working += min(whole, Buffers(threads).kept_bytes) * threads
+    return working
 
 
 def _has_kernel(parents: Parents) -> bool:

@@ -16,9 +16,11 @@ from merging.checkpoints.views import View
 from merging.errors import MergeFailure, ModelError
 from merging.kernels import kernel_for
 from merging.methods.inputs import BLOCK_ELEMENTS, Inputs, spans
+from merging.streaming.buffers import Buffers
 from merging.streaming.program import Step
 from merging.streaming.sinks import Sink
 from merging.streaming.step_tensor import StepTensor
+from merging.streaming.stored_rows import StoredRows, not_finite
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,28 +33,6 @@ if TYPE_CHECKING:
 KERNEL_ELEMENTS = 1 << 17
 
 
-class Buffers:
-    """Memory of one thread, which grows to the largest chunk it has seen."""
-
-    def __init__(self) -> None:
-        self._models: NDArray[np.float32] | None = None
-        self._bytes = bytearray()
-
-    def rows(self, count: int, elements: int) -> NDArray[np.float32]:
-        """`[count, elements]` float32, each row contiguous; what was in them is lost."""
-        import numpy as np
-
-        if self._models is None or self._models.size < count * elements:
-            self._models = np.empty(count * elements, np.float32)
-        return self._models[: count * elements].reshape(count, elements)
-
-    def stored(self, n_bytes: int) -> memoryview:
-        """Room for bytes as they are on the disk."""
-        if len(self._bytes) < n_bytes:
-            self._bytes = bytearray(n_bytes)
-        return memoryview(self._bytes)[:n_bytes]
-
-
 class CpuTensor(StepTensor):
     """One tensor of all parents, read chunk by chunk: what statistics steps are given.
 
@@ -62,31 +42,47 @@ class CpuTensor(StepTensor):
         step: what to merge.
         buffers: of this thread.
         stop: once set, reading raises.
+        as_stored: whether kernels get bfloat16 as it is, where all parents have that.
     """
 
-    def __init__(self, step: Step, buffers: Buffers, stop: threading.Event) -> None:
+    def __init__(
+        self, step: Step, buffers: Buffers, stop: threading.Event, *, as_stored: bool = False
+    ) -> None:
         super().__init__(step, stop)
         self._buffers = buffers
+        self._views = [*step.models, *([] if step.base is None else [step.base])]
+        plain = as_stored and {view.stored for view in self._views} == {"BF16"}
+        self._stored = StoredRows(self._views, step.name, buffers) if plain else None
 
     def chunks(self) -> Iterator[Chunk]:
         """The tensor for kernels, in pieces that never differ between runs."""
-        return (self.piece(start, stop) for start, stop in self.spans(KERNEL_ELEMENTS))
+        return (self.piece(start, stop, keep=True) for start, stop in self.spans(KERNEL_ELEMENTS))
 
     def blocks(self) -> Iterator[Inputs]:
         """The tensor for torch definitions, in pieces that never differ between runs."""
         return (self.inputs(start, stop) for start, stop in self.spans(BLOCK_ELEMENTS))
 
-    def piece(self, start: int, stop: int) -> Chunk:
-        """Elements `start` to `stop` for a kernel."""
+    def piece(self, start: int, stop: int, *, keep: bool = False) -> Chunk:
+        """Elements `start` to `stop` for a kernel.
+
+        Args:
+            start: first element.
+            stop: element behind the last.
+            keep: the same elements will be asked for once more.
+        """
         from merging.kernels.chunks import Chunk
 
         self._require_going()
         step, count = self._step, self.n_models
-        rows = self._buffers.rows(count + 2, stop - start)
-        for row, view in zip(rows, step.models, strict=False):
-            self._read(view, start, stop, row)
-        if step.base is not None:
-            self._read(step.base, start, stop, rows[count])
+        rows: NDArray[Any]
+        if self._stored is not None:
+            rows = self._stored.get(start, stop, keep=keep)
+            out = self._buffers.rows(1, stop - start)[0]
+        else:
+            rows = self._buffers.rows(len(self._views) + 1, stop - start)
+            for row, view in zip(rows, self._views, strict=False):
+                self._read(view, start, stop, row)
+            out = rows[-1]
         return Chunk(
             models=rows[:count],
             base=None if step.base is None else rows[count],
@@ -94,7 +90,7 @@ class CpuTensor(StepTensor):
             keys=step.keys,
             start=start,
             row_length=self.row_length,
-            out=rows[count + 1],
+            out=out,
         )
 
     def inputs(self, start: int, stop: int, statistics: Any = None) -> Inputs:
@@ -146,8 +142,8 @@ def merge_step(
     if step.method is None:
         copy_equal(step, sink, chunk_elements or BLOCK_ELEMENTS)
         return
-    tensor = CpuTensor(step, buffers, stop)
     kernel = kernel_for(step.method.name, step.options)
+    tensor = CpuTensor(step, buffers, stop, as_stored=kernel is not None)
     options: Mapping[str, Any] = step.options
     if kernel is not None:
         statistics = kernel.observe(tensor, **options)
@@ -187,12 +183,6 @@ def copy_equal(step: Step, sink: Sink, chunk_elements: int) -> None:
         sink.write_bytes(step.name, start, memoryview(first))
 
 
-def not_finite(view: View, tensor: str, values: Any) -> ModelError:
-    """What to say of a parent with values that are no numbers; `values` is an array or a tensor."""
-    kind = "NaN" if bool((values != values).any()) else "an infinite value"
-    return ModelError(f"{view.label} holds {kind} in tensor {tensor}. Use an intact copy of it.")
-
-
 def beyond(step: Step) -> MergeFailure:
     """What to say of a result that its dtype cannot hold."""
     return MergeFailure(
@@ -207,16 +197,33 @@ def _write(
     buffers: Buffers,
     start: int,
     values: NDArray[np.float32],
-    reference: NDArray[np.float32],
+    reference: NDArray[Any],
     tally: Tally | None,
 ) -> None:
-    from merging.kernels.convert import narrow
+    """Hand a chunk of the result to the sink, and what it is beside its reference to the tally.
+
+    `reference` is float32, or bfloat16 as it is stored.
+    """
+    from merging.kernels import convert
 
     data = buffers.stored(values.size * ITEM_BYTES[step.output.dtype])
-    if not narrow(values, step.output.dtype, data):
-        raise beyond(step)
-    if tally is not None:
-        tally.add(step, values, reference, data)
+    as_stored = reference.itemsize < values.itemsize
+    if as_stored and tally is not None and step.output.dtype == "BF16":
+        from merging.health.kernels import narrow_and_count
+
+        sums = tally.sums()
+        if not narrow_and_count(values, reference, data, sums):
+            raise beyond(step)
+        tally.put(step, sums)
+    else:
+        if not convert.narrow(values, step.output.dtype, data):
+            raise beyond(step)
+        if tally is not None and as_stored:
+            wide = buffers.rows(2, values.size)[1]
+            convert.widen(reference, "BF16", wide)
+            reference = wide
+        if tally is not None:
+            tally.add(step, values, reference, data)
     sink.write_bytes(step.name, start, data)
 
 

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 from merging.checkpoints.stored import ITEM_BYTES, torch_dtype
 from merging.checkpoints.views import View
 from merging.methods.inputs import Inputs
-from merging.streaming.on_cpu import beyond, copy_equal, not_finite
+from merging.streaming.on_cpu import beyond, copy_equal
 from merging.streaming.program import Step
 from merging.streaming.sinks import Sink
 from merging.streaming.step_tensor import StepTensor
+from merging.streaming.stored_rows import not_finite
 
 if TYPE_CHECKING:
     from torch import Tensor

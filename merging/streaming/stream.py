@@ -75,10 +75,11 @@ def _on_cpu(
     tally: Tally | None,
 ) -> list[Callable[[], Work]]:
     """A worker per thread."""
-    from merging.streaming.on_cpu import Buffers, merge_step
+    from merging.streaming.buffers import Buffers
+    from merging.streaming.on_cpu import merge_step
 
     def begin() -> Work:
-        buffers = Buffers()
+        buffers = Buffers(threads)
         return lambda step: merge_step(step, sink, buffers, stop, chunk_elements, tally)
 
     return [begin] * threads

@@ -95,8 +95,10 @@ class Tensors:
         chunk: int = 1 << 16,
         by_rows: bool = False,
         keys: Sequence[int] | None = None,
+        as_stored: bool = False,
     ) -> None:
-        self.base = None if base is None else np.ascontiguousarray(base, np.float32).ravel()
+        """`as_stored` cuts everything to bfloat16, and gives it to kernels as its bits."""
+        self.base = None if base is None else np.array(base, np.float32).ravel()
         self.models = np.stack([np.asarray(model, np.float32).ravel() for model in models])
         self.weights = [1.0] * len(models) if weights is None else list(weights)
         self.keys = keys or [(0x9E3779B97F4A7C15 * (k + 1)) % 2**64 for k in range(len(models))]
@@ -106,6 +108,10 @@ class Tensors:
         self.passes = 0
         self._chunk = chunk
         self._by_rows = by_rows
+        self._as_stored = as_stored
+        if as_stored:
+            for rows in (self.models, *([] if self.base is None else [self.base])):
+                rows.view(np.uint32)[...] &= np.uint32(0xFFFF0000)
 
     def spans(self, size: int) -> Iterator[tuple[int, int]]:
         return spans(self.n_elements, size, self.row_length if self._by_rows else 1)
@@ -117,9 +123,13 @@ class Tensors:
         return (self.piece(start, stop) for start, stop in self.spans(self._chunk))
 
     def piece(self, start: int, stop: int) -> Chunk:
+        models = self.models[:, start:stop].copy()
+        base = None if self.base is None else self.base[start:stop]
+        if self._as_stored:
+            models, base = upper_halves(models), None if base is None else upper_halves(base)
         return Chunk(
-            models=self.models[:, start:stop].copy(),
-            base=None if self.base is None else self.base[start:stop],
+            models=models,
+            base=base,
             weights=self.weights,
             keys=self.keys,
             start=start,
@@ -143,6 +153,12 @@ class Tensors:
             row_length=self.row_length,
             statistics=statistics,
         )
+
+
+def upper_halves(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The bits of bfloat16 numbers as they are stored, uint16."""
+    found: np.ndarray[Any, Any] = (values.view(np.uint32) >> np.uint32(16)).astype(np.uint16)
+    return found
 
 
 def by_kernel(name: str, tensors: Tensors, **options: Any) -> np.ndarray[Any, Any]:

@@ -19,6 +19,7 @@ from merging.kernels import compiled as machine_code
 from merging.kernels import convert, counting, draws
 from merging.kernels.compiled import Compiled
 from merging.kernels.draws import fill_words
+from merging.kernels.rows import OfRows
 
 ROOT = Path(__file__).resolve().parents[3]
 CODE = """
@@ -131,7 +132,7 @@ def all_compiled() -> Iterator[tuple[str, str]]:
     names = [f"merging.kernels.{path.stem}" for path in machine_code.FOLDER.glob("[a-z]*.py")]
     for module in [*sorted(names), health.__name__]:
         for name, value in vars(import_module(module)).items():
-            if isinstance(value, Compiled) and value.__module__ == module:
+            if isinstance(value, Compiled | OfRows) and value.__module__ == module:
                 yield module, name
 
 

@@ -72,7 +72,7 @@ def tensors_for(
     **how: Any,
 ) -> Tensors:
     method = METHODS[name]
-    chunk = how.pop("chunk", 1 << 16)
+    chunk, as_stored = how.pop("chunk", 1 << 16), how.pop("as_stored", False)
     base, models = experts(shape, count, **how)
     return Tensors(
         None if method.needs_base == "forbidden" else base,
@@ -80,15 +80,17 @@ def tensors_for(
         weights,
         chunk=chunk,
         by_rows=method.by_rows,
+        as_stored=as_stored,
     )
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("coarse", [True, False], ids=["bfloat16", "float32"])
-def test_bits_are_those_of_the_method(name: str, coarse: bool) -> None:
+@pytest.mark.parametrize("form", ["bfloat16", "float32", "bfloat16 as it is stored"])
+def test_bits_are_those_of_the_method(name: str, form: str) -> None:
+    how: dict[str, Any] = {"coarse": form != "float32", "as_stored": form.endswith("stored")}
     for count in counts(name):
         for way in variants(name):
-            tensors = tensors_for(name, (37, 130), count, seed=count, coarse=coarse, chunk=1000)
+            tensors = tensors_for(name, (37, 130), count, seed=count, chunk=1000, **how)
             assert same_bits(by_kernel(name, tensors, **way), by_method(name, tensors, **way)), way
 
 
@@ -107,8 +109,9 @@ def test_bits_with_all_kinds_of_weights(name: str, weights: list[float]) -> None
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_bits_of_a_large_tensor(name: str) -> None:
-    tensors = tensors_for(name, (300, 1000), max(counts(name)), seed=9)
+@pytest.mark.parametrize("as_stored", [True, False])
+def test_bits_of_a_large_tensor(name: str, as_stored: bool) -> None:
+    tensors = tensors_for(name, (300, 1000), max(counts(name)), seed=9, as_stored=as_stored)
     assert same_bits(by_kernel(name, tensors), by_method(name, tensors))
 
 
@@ -142,6 +145,7 @@ def test_bits_of_any_numbers(name: str, data: st.DataObject) -> None:
         weights,
         chunk=data.draw(st.integers(1, 40)),
         by_rows=METHODS[name].by_rows,
+        as_stored=data.draw(st.booleans()),
     )
     assert same_bits(by_kernel(name, tensors, **way), by_method(name, tensors, **way))
 
@@ -178,5 +182,7 @@ def test_chunks_that_do_not_fit_are_refused() -> None:
     chunk = tensors.piece(0, 40)
     with pytest.raises(ValueError, match="differ in size"):
         dataclasses.replace(chunk, base=np.zeros(39, np.float32))
+    with pytest.raises(ValueError, match="differ in type"):
+        dataclasses.replace(chunk, base=np.zeros(40, np.uint16))
     with pytest.raises(ValueError, match="whole rows"):
         by_kernel("della", Tensors(*experts((4, 10), 2), chunk=15))
