@@ -44,7 +44,7 @@ class Objective(Strict):
             given = {"of": given}
         if not isinstance(given, dict | Objective):
             raise SearchError(f"An objective is one of {in_words(KINDS)}, not {given!r:.60}.", PART)
-        if isinstance(given, dict) and given.get("of", "score") not in KINDS:
+        if isinstance(given, dict) and str(given.get("of", "score")) not in KINDS:
             raise SearchError(unknown("objective", str(given["of"]), KINDS), PART)
         return given
 

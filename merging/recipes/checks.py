@@ -75,7 +75,7 @@ def _weight(value: Any, where: str) -> float:
     """One weight."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise RecipeError(f"{where}.weight must be a number, not {recipe_errors.shown(value)}.")
-    if not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         raise RecipeError(f"{where}.weight must be a finite number, not {value}.")
     if abs(value) > MOST_WEIGHT:
         raise RecipeError(

@@ -17,5 +17,5 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
     terminalreporter.section("fuzzing")
     for what, count in sorted(judged.seen.items()):
         slowest = judged.slowest.get(what, 0.0)
-        terminalreporter.write_line(f"{what:28} {count:6,} inputs, slowest {slowest:.2f} s")
+        terminalreporter.write_line(f"{what:28} {count:6,} inputs, slowest {slowest:.2f} CPU s")
     terminalreporter.write_line(f"{sum(judged.seen.values()):,} calls judged")

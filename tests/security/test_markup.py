@@ -164,7 +164,7 @@ def test_pages(served: tuple[str, Path], hostile: dict[str, Any], bare: Page) ->
         "chat",
         "judge",
         "studies",
-        f"study?id={hostile['study']}",
+        f"study?study={hostile['study']}&view=gains",
     ]
     wrong: list[str] = []
     for place in places:
