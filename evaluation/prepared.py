@@ -8,13 +8,15 @@ made anew for every model, by a scorer of its own.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from copy import copy, deepcopy
 from typing import Any
 
+from evaluation import held_out_items
 from evaluation.harness.items import Item, LeftOut, build_items
 from evaluation.harness.task_files import TaskFile
 from evaluation.harness.tasks import load_task
+from evaluation.holdout import Part
 from evaluation.scoring.encoding import KeptEncoder
 from evaluation.scoring.scorer import Scorer
 from evaluation.suites import Settings, Suite
@@ -29,19 +31,33 @@ class Prepared:
     Args:
         tokenizer: of all the models; another one needs an object of its own, for its chat template
             makes the prompts and its vocabulary the tokens.
+        like: of another limit, for the same tokenizer and suite: tasks, tokens and the split of
+            the items are the same, and used again.
     """
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, like: Prepared | None = None) -> None:
         self.tokenizer = tokenizer
-        self._tasks: dict[str, Any] = {}
+        self._tasks: dict[str, Any] = {} if like is None else like._tasks
         self._items: dict[str, list[tuple[list[Item], list[LeftOut]]]] = {}
-        self._encoders: dict[bool | None, KeptEncoder] = {}
+        self._encoders: dict[bool | None, KeptEncoder] = {} if like is None else like._encoders
+        self._kept: dict[tuple[Part, tuple[str, ...]], dict[str, list[int]]] = (
+            {} if like is None else like._kept
+        )
 
     def load_task(self, suite: Suite, name: str, files: dict[str, TaskFile]) -> Any:
         """A task of the suite; see `evaluation.harness.tasks.load_task`."""
         if name not in self._tasks:
             self._tasks[name] = load_task(suite, name, files)
         return self._tasks[name]
+
+    def kept(
+        self, suite: Suite, loaded: Mapping[str, Any], files: Mapping[str, TaskFile], part: Part
+    ) -> dict[str, list[int]]:
+        """The documents of a part; see `evaluation.held_out_items.kept`."""
+        asked = part, tuple(loaded)
+        if asked not in self._kept:
+            self._kept[asked] = held_out_items.kept(suite, loaded, files, part)
+        return self._kept[asked]
 
     def build_items(
         self,

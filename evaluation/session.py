@@ -79,7 +79,8 @@ class Session:
                 yield self._error(name, error)
         if self.part is not None:
             with quiet_harness():
-                self._kept = held_out_items.kept(self.suite, loaded, files, self.part)
+                kept = self.prepared.kept if self.prepared else held_out_items.kept
+                self._kept = kept(self.suite, loaded, files, self.part)
         counts = {name: self._count(name, task) for name, task in loaded.items()}
         self.total = sum(counts.values())
         finished = 0

@@ -216,7 +216,9 @@ class SearchLane:
 
         ready = self._prepared.get(limit)
         if ready is None or ready.tokenizer is not self.merger.tokenizer:
-            ready = self._prepared[limit] = Prepared(self.merger.tokenizer)
+            same = (one for one in self._prepared.values()
+                    if one.tokenizer is self.merger.tokenizer)  # fmt: skip
+            ready = self._prepared[limit] = Prepared(self.merger.tokenizer, next(same, None))
         found = _Scored()
         journal: Any = replies
         for event in evaluate(

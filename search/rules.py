@@ -93,7 +93,8 @@ def _check_options(design: SearchDesign) -> None:
         fields = [field for each in who for field in get_method(each).fields()]
         if option not in {field.name for field in fields}:
             what = f"option of {method}" if method else f"option of {' or '.join(methods)}"
-            raise SearchError(unknown(what, option, dict.fromkeys(f.name for f in fields)))
+            known = dict.fromkeys("lambda" if f.name == "scale" else f.name for f in fields)
+            raise SearchError(unknown(what, option, known))
         one.check(f"The range of {name}")
         for field in fields:
             if field.name == option:

@@ -76,7 +76,7 @@ def parallel(found: SearchResults, theme_: Theme, place: int = 0) -> Drawn:
         rangefont={"size": 9, "color": theme.QUIET[theme_]},
     ))  # fmt: skip
     figure.update_layout(meta={"min_width": 110 * (len(names) + 2)})
-    return theme.finish(figure, theme_, 480, margin={"l": 70, "r": 40, "t": 110, "b": 24}), rows
+    return theme.finish(figure, theme_, 480, margin={"l": 110, "r": 40, "t": 110, "b": 24}), rows
 
 
 def importance(found: SearchResults, theme_: Theme, place: int = 0) -> Drawn:

@@ -102,7 +102,7 @@ class Draft:
         }  # fmt: skip
         given = {**(recipe.get("options") or {}), **space.get("options", {})}
         for name, one in given.items():
-            text = None if "." in name else typed.write(one)
+            text = _text(one, name in space.get("options", {})) if "." not in name else None
             if text is not None:
                 self.options[name] = text
             elif name in space.get("options", {}):
@@ -112,7 +112,7 @@ class Draft:
         for one in recipe["models"]:
             ref = one["model"]
             mine = space.get("weights", {}).get(ref, one.get("weight"))
-            text = typed.write(mine)
+            text = _text(mine, ref in space.get("weights", {}))
             if text is None:
                 self.kept["weights"][ref] = (ref in space.get("weights", {}), mine)
             elif mine is not None:
@@ -190,6 +190,11 @@ class Draft:
         if ref == self.instruct:
             made["role"] = "instruct"
         return made | ({"weight": weights[ref]} if ref in weights else {})
+
+
+def _text(value: Any, is_searched: bool) -> str | None:
+    """What a field shows; None where only YAML can say it, as of a schedule that stays."""
+    return None if isinstance(value, list | tuple) and not is_searched else typed.write(value)
 
 
 def _place(
