@@ -44,7 +44,12 @@ class Claim:
 
 
 def claim(
-    worker: str, device: str, *, group: str | None = None, narrow: bool = False
+    worker: str,
+    device: str,
+    *,
+    group: str | None = None,
+    narrow: bool = False,
+    look: bool = True,
 ) -> Claim | None:
     """Take the next job that may start, or None. Each job goes to exactly one caller.
 
@@ -53,11 +58,13 @@ def claim(
         device: where it will run.
         group: take only this group's jobs and what they need, though the queue be paused.
         narrow: take only jobs that need a single core.
+        look: look first whether there is one, which does not take the write lock.
     """
     eligible = _eligible(group, narrow)
-    with session() as opened:  # looking does not take the write lock
-        if opened.scalar(eligible) is None:
-            return None
+    if look:
+        with session() as opened:
+            if opened.scalar(eligible) is None:
+                return None
     now = time.time()
     taken = (
         update(Job)

@@ -83,6 +83,7 @@ class Runner:
         self.runs: list[Run] = []
         self.reaper = Reaper()
         self.trouble: str | None = None  # why the database cannot be written at the moment
+        self._found_one = False  # whether the last claim got a job
         self._next_tick = 0.0
         self._next_reap = 0.0
 
@@ -136,7 +137,11 @@ class Runner:
         device, narrow = self._place()
         if device is None:
             return False
-        claimed = queue.claim(self.worker, device, group=self.group, narrow=narrow)
+        # where there was a job just now there is most likely another
+        claimed = queue.claim(
+            self.worker, device, group=self.group, narrow=narrow, look=not self._found_one
+        )
+        self._found_one = claimed is not None
         if claimed is None:
             return False
         try:
