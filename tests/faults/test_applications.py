@@ -27,7 +27,7 @@ def apps(home: Path) -> Iterator[list[App]]:
     assert processes.of_home(home) == {}
 
 
-@pytest.mark.parametrize("end", [App.kill, App.stop])
+@pytest.mark.parametrize("end", [App.kill, pytest.param(App.stop, marks=pytest.mark.long)])
 def test_the_second_takes_over_when_the_first_one_ends(
     apps: list[App], home: Path, end: Callable[[App], None]
 ) -> None:
@@ -47,7 +47,7 @@ def test_a_worker_that_is_killed_again_and_again_is_started_again(home: Path) ->
     app = App(home)
     app.start()
     try:
-        for _ in range(4):
+        for _ in range(2):
             wait_for(lambda: lock.status().alive)
             before = lock.status().pid
             assert before is not None

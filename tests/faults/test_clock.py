@@ -46,6 +46,7 @@ def test_a_job_runs_on_while_the_clock_is_set(
     assert done.seconds is not None and done.seconds >= 0
 
 
+@pytest.mark.long
 def test_a_lease_made_in_the_future_does_not_outlive_its_worker(
     clock: Clock, start_worker: Callable[..., subprocess.Popen[str]]
 ) -> None:
