@@ -126,7 +126,10 @@ def study_seconds(limit: int | None) -> tuple[float, float, float]:
     wait(lambda: not any(job.open for job in job_rows.group(group)))
     wall = time.perf_counter() - began
     points = study_rows.points(study_id)
-    assert [one.state for one in points] == ["done"] * 40, len(points)
+    failed = [job.error for job in job_rows.group(group) if job.state != "done"]
+    failed += [one.error for one in points if one.state != "done"]
+    if failed or len(points) != 40:
+        raise SystemExit(f"{len(points)} points; what failed: {failed}")
     lanes = [job.result or {} for job in job_rows.group(group) if job.kind == "study"]
     cpu = [float(lane.get("cpu_total", 0.0)) for lane in lanes]
     return wall, sum(cpu), max(cpu)
