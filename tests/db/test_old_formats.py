@@ -91,10 +91,11 @@ def test_every_format_opens_with_its_rows(url: str, number: int) -> None:
             assert opened.query(mapper).count() == len(after[str(mapper.local_table)])
 
 
-def test_killed_at_any_statement_it_stays_old_or_is_new(url: str) -> None:
+@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.long)])
+def test_killed_at_any_statement_it_stays_old_or_is_new(url: str, every: int) -> None:
     before = make(url, 1)
     statement, codes = 0, []
-    step = 1 if url.startswith("sqlite") else 7
+    step = every if url.startswith("sqlite") else 5 * every
     while not codes or codes[-1] != 0:
         statement += step
         codes.append(in_a_process(partial(die_at, statement)))
@@ -102,7 +103,7 @@ def test_killed_at_any_statement_it_stays_old_or_is_new(url: str) -> None:
         found = version_of(url)
         assert found == (migrations.newest() if codes[-1] == 0 else 1), statement
         assert kept(before, contents(url)), statement
-    assert len(codes) > 20 / step  # it was really killed, many times
+    assert len(codes) >= 20 / step  # it was really killed, many times
 
 
 def test_programs_that_start_together_migrate_once(url: str, home: Path) -> None:

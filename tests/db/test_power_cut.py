@@ -113,7 +113,7 @@ def _read(descriptor: int) -> bytes:
 
 
 def test_no_score_is_half_there_after_a_power_cut(ready: Path, tmp_path: Path) -> None:
-    seen = cut_often(ready, tmp_path, times=25, seed=1)
+    seen = cut_often(ready, tmp_path, times=12, seed=1)
     assert {"killed", "log cut off", "log in pieces"} <= seen
     assert numbers_of_scores(ready)  # it has really written
 

@@ -1,4 +1,4 @@
-"""A part of the tests again, on PostgreSQL: the queue's rules, what is recorded, the board.
+"""A part of the tests again, on PostgreSQL: the queue's rules and the board.
 
 All of them run there with CRUCIBLE_TEST_DATABASE=postgresql.
 """
@@ -11,7 +11,6 @@ import pytest
 
 from tests.db.test_leaderboard_queries import *  # noqa: F403
 from tests.jobs.test_queue import *  # noqa: F403
-from tests.jobs.test_record import *  # noqa: F403
 
 
 @pytest.fixture(autouse=True)

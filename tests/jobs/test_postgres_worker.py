@@ -20,7 +20,9 @@ def there(postgres_database: str, home: Path) -> None:
     """Each test has its database on PostgreSQL."""
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT])  # shut down, or crashed
+@pytest.mark.parametrize(
+    "how", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGQUIT]
+)  # shut down, or crashed
 def test_the_worker_waits_for_its_server_and_goes_on(
     start_worker: Start, postgres_server: Server, tmp_path: Path, how: signal.Signals
 ) -> None:
@@ -49,6 +51,7 @@ def test_a_worker_that_starts_before_its_server_waits_for_it(
     assert worker.poll() is None
 
 
+@pytest.mark.long
 def test_a_killed_worker_loses_nothing(start_worker: Start, tmp_path: Path) -> None:
     worker = start_worker()
     marks = tmp_path / "marks"
