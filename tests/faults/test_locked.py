@@ -1,4 +1,4 @@
-"""Another program locks the database for longer than anybody waits for it."""
+"""Another program locks the database for longer than anybody waits, and pages say why jobs wait."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from db.errors import DatabaseError
 from jobs.running import api, lock
-from tests.jobs.conftest import row, submit, wait_for, wait_state
+from tests.jobs.conftest import PROJECT, row, submit, wait_for, wait_state
 
 
 @pytest.mark.long
@@ -37,3 +37,15 @@ def test_a_lock_of_forty_seconds_loses_nothing(
         done = wait_state(job, "done", "failed")
         assert (done.state, done.result, done.attempt) == ("done", {"steps": steps}, 1)
     wait_for(lambda: lock.status().trouble is None)
+
+
+def test_every_page_says_why_jobs_wait(home: Path) -> None:
+    from streamlit.testing.v1 import AppTest
+
+    with lock.acquire(["cpu"]) as held:
+        lock.sign(held, ["cpu"], "The database is locked by another program.")
+        page = AppTest.from_file(str(PROJECT / "pages" / "main.py"), default_timeout=120).run()
+        said = "The database is locked by another program. Jobs wait and go on by themselves."
+        assert [one.value for one in page.sidebar.warning] == [said]
+        lock.sign(held, ["cpu"])
+        assert not page.run().sidebar.warning
