@@ -12,7 +12,7 @@ them at a time, and it takes only what is still waiting.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
@@ -154,15 +154,28 @@ def heartbeat(held: Claim) -> None:
 
 
 def finish(
-    held: Claim, state: str, *, error: str | None = None, result: dict[str, Any] | None = None
+    held: Claim,
+    state: str,
+    *,
+    error: str | None = None,
+    result: dict[str, Any] | None = None,
+    progress: Mapping[str, Any] | None = None,
 ) -> None:
     """End a job as done, failed or cancelled; what needed it and cannot run ends with it.
+
+    Args:
+        held: the job.
+        state: done, failed or cancelled.
+        error: why, in a sentence.
+        result: what came out, beside what is there already.
+        progress: columns that were not written yet.
 
     Raises:
         Fenced: the job is no longer ours.
     """
     with transaction() as opened:
-        write(opened, held, state=state, error=error, rate=None, ended=time.time(), paused=False)
+        ended = {"state": state, "error": error, "rate": None, "ended": time.time()}
+        write(opened, held, **{**(progress or {}), **ended, "paused": False})
         row = opened.get_one(Job, held.job_id)
         row.lease_until = None
         if result is not None:

@@ -91,6 +91,10 @@ class Recorder:
             noted["task_errors"] = self.task_errors
         return {**(self.result or {}), **noted}
 
+    def unwritten(self) -> dict[str, Any]:
+        """The columns whose newest values are not in the database yet."""
+        return dict(self._unwritten)
+
     def flush(self, *, force: bool = False) -> None:
         """Write the progress that is not written yet, a few times a second at most."""
         now = time.monotonic()

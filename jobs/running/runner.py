@@ -255,10 +255,13 @@ class Runner:
         code, recorder = run.child.code or 0, run.recorder
         if run.stopping == "fenced":
             return
-        recorder.flush(force=True)
         if recorder.ended and recorder.error is None:
-            queue.finish(run.claim, "done", result=recorder.outcome())
-        elif run.stopping == "error":
+            queue.finish(
+                run.claim, "done", result=recorder.outcome(), progress=recorder.unwritten()
+            )
+            return
+        recorder.flush(force=True)
+        if run.stopping == "error":
             queue.finish(run.claim, "failed", error=recorder.error)
         elif run.stopping == "cancel":
             queue.finish(run.claim, "cancelled")
