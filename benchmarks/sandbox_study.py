@@ -2,6 +2,7 @@
 
     python benchmarks/sandbox_study.py [--home FOLDER] [--limit N]
     python benchmarks/sandbox_study.py --commands 5 --mergekit-python PATH [--lm-eval PATH]
+                                       [--batch-size 1]
 
 Runs `recipes/studies/sandbox-three-stages.yaml` in a home of its own (kept with `--home`), as the
 worker does on two cores. *Scoring* is what `evaluation.run.evaluate` takes for the points and the
@@ -225,7 +226,8 @@ def main() -> None:
     options.add_argument("--commands", type=int, default=0, help="points to make with commands")
     options.add_argument("--mergekit-python", default="", help="of an environment with mergekit")
     options.add_argument("--lm-eval", default=str(Path(sys.executable).parent / "lm_eval"))
-    options.add_argument("--batch-size", default="16", help="of lm-eval")
+    options.add_argument("--batch-size", default="16",
+                         help="of lm-eval, whose own default is 1; a number or auto")  # fmt: skip
     given = options.parse_args()
     if given.commands:
         run_commands(given.commands, given.mergekit_python, given.lm_eval, given.batch_size)
