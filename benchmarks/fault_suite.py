@@ -11,7 +11,8 @@ and points are compared with those of a run that nobody disturbed. Prints a tabl
 
 With `--others` three more rounds follow: another program locks the database (once for 35 s, longer
 than anybody waits for it), the clock is set forward and back by hours, and of two applications on
-one home the one with the worker is killed.
+one home the one with the worker is killed. `--memory 130` instead scores one model in a control
+group of the kernel's with that many MB beside what the idle worker takes (root, cgroups version 1).
 """
 
 from __future__ import annotations
@@ -35,10 +36,14 @@ sys.path.insert(0, str(ROOT))
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false",
                "TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}  # fmt: skip
 
+from db.queries import jobs as job_rows  # noqa: E402
+from jobs.models import registry  # noqa: E402
+from jobs.running import api  # noqa: E402
 from tests.faults import load, processes, siege, troubles  # noqa: E402
 
 Outcome = dict[str, Any]  # of `load.outcome`
 
+WARM_BYTES = 300_000_000  # a fork server that has imported everything takes more
 PAUSE_SECONDS = 2.0  # between two kills, on average
 ROLES = {"child": "a job's process", "worker": "the worker", "zygote": "the fork server",
          "web": "the application"}  # fmt: skip
@@ -102,7 +107,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", type=Path, help="folder for the logs of rounds with a problem")
     parser.add_argument("--others", action="store_true", help="locks, clocks, two applications too")
+    parser.add_argument("--memory", type=int, help="only an evaluation in so many MB (needs root)")
     given = parser.parse_args()
+    if given.memory:
+        return starved(given.memory * 1_000_000)
     began, load_before = time.monotonic(), os.getloadavg()[0]
     _, undisturbed = a_round(0, 0, given.keep)
     parts = {name: len(found) for name, found in undisturbed.items() if isinstance(found, dict)}
@@ -128,6 +136,32 @@ def main() -> int:
     for text in problems:
         print(f"* {text}")
     return 1 if problems else 0
+
+
+def starved(room_bytes: int) -> int:
+    """Score a model with so little room beside the warm fork server that the kernel kills."""
+    home = Path(tempfile.mkdtemp(prefix="crucible-faults-"))
+    app, limit = processes.App(home), troubles.MemoryLimit()
+    with load.working_in(home):
+        registry.ensure_sandbox()
+        app.start()
+        try:
+            assert app.process is not None
+            limit.hold(app.process.pid)
+            before, used = -1, 0
+            while used != before or used < WARM_BYTES:  # until nothing more is imported
+                time.sleep(3.0)
+                before, used = used, limit.used()
+            limit.set(used + room_bytes)
+            (row,) = job_rows.group(api.benchmark(["sandbox/math"], "sandbox"))
+            while (now := job_rows.job(row.id)) is not None and now.open:
+                time.sleep(0.2)
+        finally:
+            app.stop()
+            limit.close()
+    print(now and (now.state, now.error, now.attempt, now.deaths, now.result))
+    shutil.rmtree(home, ignore_errors=True)
+    return 0
 
 
 def told(
