@@ -17,9 +17,9 @@ from sqlalchemy.orm import Session
 
 from db.engine import transaction
 from db.queries import studies as study_rows
-from db.tables import PointScore, Study, StudyPoint
+from db.tables import Model, PointScore, Study, StudyPoint
 from jobs.models import recipes, registry
-from jobs.studies import parents, record, scores, state
+from jobs.studies import borrowed, parents, record, scores, state
 from studies.choice import choose
 from studies.design import Design
 from studies.errors import StudyError
@@ -132,7 +132,7 @@ def enter(study_id: int, design: Design, points: Sequence[Point]) -> None:
 
 
 def copy_known(study_id: int, hashes: Mapping[str, str]) -> int:
-    """Take scores of the same merges under the same configuration from other studies.
+    """Take scores of the same merges under the same configuration: of other studies, of models.
 
     Returns:
         How many points are done by it.
@@ -153,12 +153,29 @@ def copy_known(study_id: int, hashes: Mapping[str, str]) -> int:
                 _copy(opened, point_id, other_id, hashes)
                 if not _lacking(opened, [point_id], hashes)[point_id]:
                     done.add(point_id)
-                    opened.execute(
-                        update(StudyPoint)
-                        .where(StudyPoint.id == point_id)
-                        .values(state="done", copied=True, ended=time.time(), error=None)
-                    )
+        done |= set(borrowed.from_models(opened, _single(opened, study_id, done), hashes))
+        opened.execute(
+            update(StudyPoint)
+            .where(StudyPoint.id.in_(done))
+            .values(state="done", copied=True, ended=time.time(), error=None)
+        )
         return len(done)
+
+
+def _single(opened: Session, study_id: int, but: set[int]) -> dict[int, str]:
+    """Number of a point that waits -> hash of its recipe, of those that one recipe makes."""
+    columns = (StudyPoint.id, StudyPoint.recipe_hash, StudyPoint.recipe_yaml)
+    known = select(Model.recipe_hash).where(Model.recipe_hash.is_not(None))
+    query = select(*columns).where(
+        StudyPoint.study_id == study_id,
+        StudyPoint.state == "planned",
+        StudyPoint.recipe_hash.in_(known),
+    )
+    return {
+        number: str(found)
+        for number, found, text in opened.execute(query).all()
+        if number not in but and len(record.split(text)) == 1 and _is_pinned(text)
+    }
 
 
 def share(points: Sequence[Point], lane: int, lanes: int) -> list[Point]:

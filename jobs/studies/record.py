@@ -31,7 +31,7 @@ def record(opened: Session, event: Mapping[str, Any], spec: Mapping[str, Any]) -
     if study is None or study.created != spec.get("study_created", study.created):
         return  # it was removed, and its number may be another one's by now
     if event["kind"] == "point_sources":
-        _add_list(opened, sources_key(study_id), event["sources"], renew=True)
+        add_list(opened, sources_key(study_id), event["sources"], renew=True)
         return
     point = opened.scalar(
         select(StudyPoint).where(StudyPoint.study_id == study_id, StudyPoint.key == event["key"])
@@ -44,9 +44,9 @@ def record(opened: Session, event: Mapping[str, Any], spec: Mapping[str, Any]) -
             point.starts += 1
         case "point_scores":
             for name, asked in event["lists"].items():
-                _add_list(opened, name, asked)
+                add_list(opened, name, asked)
             opened.flush()
-            _add_scores(opened, point.id, str(spec["suite_name"]), event["scores"])
+            add_scores(opened, point.id, str(spec["suite_name"]), event["scores"])
         case "point":
             point.state, point.starts, point.error = "done", 0, event.get("text")
             point.recipe_yaml = join(event["recipes"])
@@ -69,7 +69,7 @@ def split(text: str) -> list[str]:
     return text.split("\n---\n") if "\n---\n" in text else [text]
 
 
-def _add_scores(
+def add_scores(
     opened: Session, point_id: int, suite: str, scores: Sequence[Mapping[str, Any]]
 ) -> None:
     """A task's score in the place of one under the same configuration."""
@@ -93,7 +93,8 @@ def _add_scores(
         )
 
 
-def _add_list(opened: Session, name: str, content: Any, *, renew: bool = False) -> None:
+def add_list(opened: Session, name: str, content: Any, *, renew: bool = False) -> None:
+    """A list of items under its hash, unless it is there."""
     found = opened.get(ItemList, name)
     if found is None:
         opened.add(ItemList(hash=name, items=pack_json(content)))

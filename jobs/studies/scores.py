@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 DTYPES = ("float32", "bfloat16", "float16")
 Items = tuple[tuple[int, str], ...]
+MOST_COMPARED = 200  # pairs of lists that are remembered
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +191,7 @@ def tasks_of(
              for number, _ in items], dtype=np.bool_,
         )  # fmt: skip
         evaluation = first[name].evaluation_id if name in first else None
-        binary = all(bool(np.isin(cell.scores, (0.0, 1.0)).all()) for cell in cells)
+        binary = all(_is_binary(cell.scores) for cell in cells)
         made.append(
             Task(
                 name=name,
@@ -210,13 +211,28 @@ def tasks_of(
 
 def lined_up(cell: Cell, task: Task) -> NDArray[np.float32]:
     """The scores in the order of the task's items, nan for one that was not asked."""
-    if cell.items is task.items or cell.items == task.items:
+    if cell.items is task.items or _same(cell.items, task.items):
         return cell.scores
     places = {item: place for place, item in enumerate(task.items)}
     found = np.full(task.n, np.nan, dtype=np.float32)
     for item, score in zip(cell.items, cell.scores, strict=True):
         if item in places:
             found[places[item]] = score
+    return found
+
+
+_alike: dict[tuple[int, int], tuple[Items, Items, bool]] = {}
+
+
+def _same(one: Items, other: Items) -> bool:
+    """Whether two lists are the same: a thousand merges share one, which is compared once."""
+    known = _alike.get((id(one), id(other)))
+    if known is not None and known[0] is one and known[1] is other:
+        return known[2]
+    if len(_alike) > MOST_COMPARED:
+        _alike.clear()
+    found = one == other
+    _alike[id(one), id(other)] = (one, other, found)
     return found
 
 
@@ -297,6 +313,10 @@ def _chances(evaluation_ids: Iterable[int]) -> dict[int, float]:
             shares.setdefault(evaluation, []).append(1 / len(choices) if choices else 0.0)
     # A single "choice" is a text whose probability is measured: nobody guesses there.
     return {one: float(np.mean(each)) for one, each in shares.items() if 1.0 not in each}
+
+
+def _is_binary(scores: NDArray[np.float32]) -> bool:
+    return bool(((scores == 0) | (scores == 1)).all())
 
 
 def _is_mean(cell: Cell) -> bool:

@@ -67,6 +67,7 @@ class Shown:
         error: why it failed.
         seconds: merging and scoring.
         steps: its recipes as YAML.
+        copied: whether its scores were taken from where the same merge had been scored before.
         on: key of the merge that it is made upon, where it is made in two steps.
         models: labels of the point and of its constituents, the point first; empty without scores.
         keys: of these.
@@ -80,6 +81,7 @@ class Shown:
     error: str | None
     seconds: float | None
     steps: tuple[str, ...]
+    copied: bool
     on: str | None
     models: tuple[str, ...]
     keys: tuple[str, ...]
@@ -159,6 +161,7 @@ def point(study_id: int, key: str) -> Shown | None:
     return Shown(
         key=key, label=told.label, stage=row.stage, state=row.state, error=row.error,
         seconds=seconds, steps=tuple(submit.recipes_of(study_id, key)), on=told.on,
+        copied=row.copied,
         models=tuple(_distinct([name_of(one) for one in models])),
         keys=tuple(one.key for one in models), tasks=_tasks(found, models),
     )  # fmt: skip

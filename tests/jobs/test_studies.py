@@ -339,6 +339,14 @@ def test_a_point_becomes_a_folder(family: Path) -> None:
         scores = list(opened.scalars(query.order_by(Answer.doc_id)))
     point = state.load(study_id).points[0]
     assert point.items[TASKS[0]].tolist() == scores  # the folder scores as the point did
+    # a study in which the same merge is a point takes the folder's scores
+    with transaction() as opened:
+        opened.query(StudyPoint).delete()
+    other, _ = submit.submit(Design.from_mapping({**asked.to_mapping(), "name": "other"}))
+    (again,) = [one for one in study_rows.points(other) if one.key == key]
+    assert again.state == "done" and again.copied
+    (taken,) = [one for one in state.load(other).points if one.key == key]
+    assert taken.items[TASKS[0]].tolist() == scores
     with pytest.raises(StudyError, match="no point nothing"):
         submit.recipe_of(study_id, "nothing")
 

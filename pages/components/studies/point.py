@@ -87,6 +87,7 @@ def _body(row: StudyRow, found: Shown) -> None:
 
 def _actions(row: StudyRow, found: Shown) -> None:
     made = reuse.made(found.steps)
+    _lineage(found, made.name if made is not None else None)
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         _in_build(row, found)
         if made is not None:
@@ -130,6 +131,12 @@ def _in_build(row: StudyRow, found: Shown) -> None:
         "the first in Build.",
     ):  # fmt: skip
         links.go("build", point=f"{row.id}.{found.key}")
+
+
+def _lineage(found: Shown, model: str | None) -> None:
+    if found.copied:
+        where = f"the model {problems.as_text(model)}" if model else "another study"
+        st.caption(f"Not scored again: the same merge had been scored before, as {where}.")
 
 
 def _make(row: StudyRow, found: Shown) -> None:
