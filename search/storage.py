@@ -8,6 +8,7 @@ from typing import Any
 
 from search.samplers import quiet
 
+_checked: set[str] = set()  # URLs whose tables are known to be of this Optuna's format
 BUSY_SECONDS = 60.0  # how long SQLite waits for another's write
 
 
@@ -24,7 +25,10 @@ def opened(url: str) -> Iterator[Any]:
     if url.startswith("sqlite"):
         options["connect_args"] = {"timeout": BUSY_SECONDS}
     with quiet():
-        inner = storages.RDBStorage(url, engine_kwargs=options)
+        inner = storages.RDBStorage(
+            url, engine_kwargs=options, skip_compatibility_check=url in _checked
+        )
+    _checked.add(url)
     try:
         yield storages.get_storage(inner)
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from db import settings
@@ -69,7 +70,7 @@ def progress(search_id: int) -> dict[str, Any]:
         `doing` (what runs now, a line each), `errors`: sentences of jobs that failed.
     """
     row = get(search_id)
-    results = load(search_id)
+    results = _loaded(search_id, version(search_id))
     jobs = job_rows.group(row.group) if row.group else []
     open_jobs = [job for job in jobs if job.open]
     counts = results.counts()
@@ -88,13 +89,18 @@ def progress(search_id: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@lru_cache(maxsize=64)
+def _loaded(search_id: int, _version: str) -> SearchResults:
+    return load(search_id)
+
+
 def version(search_id: int) -> str:
     """Changes whenever `load` or the table would give something else."""
     row = get(search_id)
     jobs = job_rows.group(row.group) if row.group else []
     ended = sorted(job.id for job in jobs if not job.open)
     running = [int(time.time() // 3)] if any(job.open for job in jobs) else []
-    return repr((row.id, row.design_hash, ended, running))
+    return repr((settings.database_url(), row.id, row.created, row.design_hash, ended, running))
 
 
 def _state(jobs: list[job_rows.JobRow], left: int, chosen: bool) -> str:

@@ -28,7 +28,8 @@ def draw(search_id: int, live: bool) -> None:
     st.subheader("On held-out items", anchor=False)
     for one in held.against:
         color, icon = VERDICTS.get(one.verdict.split(",")[0], ("gray", "help"))
-        span = "" if one.low is None or one.high is None else (
+        unsure = one.low is None or one.high is None or one.same
+        span = "" if unsure else (
             f", 95 % interval {_signed(one.low)} to {_signed(one.high)}")  # fmt: skip
         st.markdown(
             f":{color}-badge[:material/{icon}: {one.verdict}] The best of the search is "
