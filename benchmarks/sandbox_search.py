@@ -53,7 +53,7 @@ def run(name: str, home: Path, folder: Path, trials: int | None) -> None:
     states = [one["state"] for one in data["trials"]]
     print(f"\n{name}: {states.count('done')} trials scored, {states.count('pruned')} pruned, "
           f"{states.count('failed')} failed; {time.perf_counter() - began:.0f} s, "
-          f"{children_seconds() - cpu:.0f} CPU-seconds with parents and held-out scores")  # fmt: skip
+          f"{children_seconds() - cpu:.0f} CPU-s with parents and held-out scores")  # fmt: skip
     for one in data["held_out"]["against"]:
         print(f"  minus {one['label']}: {100 * one['difference']:+.2f} points "
               f"[{100 * one['low']:+.2f}, {100 * one['high']:+.2f}], {one['verdict']}")  # fmt: skip

@@ -66,8 +66,7 @@ def parse(given: str | Mapping[str, Any], where: str) -> Settings:
         if key not in RUN_SETTINGS:
             raise SuiteError(
                 f"{where}: there is no setting {str(key)[:80]!r}; there are "
-                f"{', '.join(RUN_SETTINGS)}."
-                + nearest(str(key), RUN_SETTINGS)
+                f"{', '.join(RUN_SETTINGS)}." + nearest(str(key), RUN_SETTINGS)
             )
     try:
         return Settings(**raw)

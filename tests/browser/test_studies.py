@@ -73,7 +73,8 @@ def test_a_small_study_from_start_to_build(app_url: str, app_home: Path, page: P
     main.get_by_text("6 merges scored", exact=True).wait_for(timeout=400_000)
     states = ask(
         app_home,
-        "SELECT p.state FROM study_points p JOIN study_designs s ON s.id = p.study_id WHERE s.name = ?",
+        "SELECT p.state FROM study_points p JOIN study_designs s ON s.id = p.study_id "
+        "WHERE s.name = ?",
         NAME,
     )
     assert states == [("done",)] * 6
