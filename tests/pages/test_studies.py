@@ -14,7 +14,7 @@ from db.queries import jobs as job_rows
 from db.queries import studies as study_rows
 from db.tables import StudyPoint
 from jobs.studies import look, shown
-from pages.components.studies import shipped, values
+from pages.components.studies import ahead, shipped, values
 from pages.components.studies.draft import Draft
 from pages.components.studies.values import BadValuesError
 from studies.design import Design
@@ -268,3 +268,18 @@ def test_build_takes_a_point(open_page: Open, study: int) -> None:
 def test_an_address_that_names_nothing(open_page: Open) -> None:
     for number in ("99", "x", "-1", "9" * 30):
         assert "no such study" in text_of(open_page("study_detail", study=number))
+
+
+def test_what_draws_a_view_is_fetched_ahead() -> None:
+    import streamlit
+
+    folder = Path(streamlit.__file__).parent / "static"
+    for query, names in {
+        "study=1&view=gains": ["PlotlyChart"], "study=1": ["DataFrame", "arrowFormatUtils"],
+        "view=report": [], "": ["DataFrame", "arrowFormatUtils"],
+    }.items():  # fmt: skip
+        found = [one for one in ahead.links(query).decode().split(", ") if one]
+        assert [one.split("/")[-1].split(".")[0] for one in found] == names
+        for one in found:
+            assert one.endswith(">; rel=modulepreload")
+            assert (folder / one[1:].split(">")[0].removeprefix("./")).is_file()
