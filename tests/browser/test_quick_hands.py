@@ -61,14 +61,17 @@ def open_build(page: Page, url: str, query: str = "") -> None:
     expect(recipe_text(page)).to_have_value(re.compile("method: "))
 
 
-@pytest.mark.parametrize("name", ["first", "second", "third"])
+@pytest.mark.parametrize(("name", "alpha"), [("first", "0.7"), ("second", "0.8"), ("third", "0.9")])
 def test_a_click_right_after_typing_starts_the_merge(
-    slow_app: str, slow_home: Path, page: Page, name: str
+    slow_app: str, slow_home: Path, page: Page, name: str, alpha: str
 ) -> None:
     """Text applied, a number entered, the button pressed: each while the last is being drawn."""
     open_build(page, slow_app)
     text = recipe_text(page)
-    text.fill(text.input_value().replace("finance-chat", name))
+    # another merge each time: of the same one there is only one
+    other = re.sub(r"alpha: [\d.]+", f"alpha: {alpha}", text.input_value())
+    assert f"alpha: {alpha}" in other
+    text.fill(other.replace("finance-chat", name))
     text.press("Control+Enter")
     expect(page.get_by_role("textbox", name="Name of the result")).to_have_value(name)
     limit = page.get_by_role("spinbutton", name="Items per task")
