@@ -101,7 +101,7 @@ def ensure_sandbox() -> int:
         row = model_rows.model(name)
         if row and row.source == str(folder) and _is_current(row.id, folder):
             continue
-        _enter(name, str(folder), folder, role, domain)
+        _enter(name, str(folder), folder, role, domain, moved=True)
     return len(folders)
 
 
@@ -195,9 +195,19 @@ def add_row(opened: Session, name: str, values: Mapping[str, Any]) -> Model:
 
 
 def _enter(
-    name: str | None, source: str, folder: Path | None, role: str | None, domain: str | None
+    name: str | None,
+    source: str,
+    folder: Path | None,
+    role: str | None,
+    domain: str | None,
+    *,
+    moved: bool = False,
 ) -> int:
-    """Insert or renew one row; everything slow happens before the write lock is taken."""
+    """Insert or renew one row; everything slow happens before the write lock is taken.
+
+    `moved`: a model of this name may have come here from another folder, as with a new checkout of
+    the project; it is the same one where its weights are, or where nothing is left in that folder.
+    """
     facts: dict[str, Any] = {}
     if folder is not None:
         facts = describe.headers(folder)
@@ -212,7 +222,12 @@ def _enter(
             taken = set(opened.scalars(select(Model.name)))
             name = row.name if row else naming.suggest(Path(source).name, taken)
         row = row or opened.scalar(select(Model).where(Model.name == name))
-        if row is not None and row.source not in (source, ""):
+        same = (
+            moved
+            and row is not None
+            and (row.fingerprint == facts.get("fingerprint") or not Path(row.source).is_dir())
+        )
+        if row is not None and row.source not in (source, "") and not same:
             raise JobError(
                 f"There is a model “{name}” already ({row.source}). Choose another name."
             )

@@ -41,6 +41,33 @@ def test_the_sandbox_is_registered_once(home: Path) -> None:
     assert registry.names()["sandbox/base"] == str(SANDBOX / "base")
 
 
+def test_the_sandbox_of_another_checkout_takes_the_place_of_the_first(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    for place in (old, new):
+        for name in ("base", "finance"):
+            shutil.copytree(SANDBOX / name, place / name)
+    monkeypatch.setattr(registry, "SANDBOX", old)
+    registry.ensure_sandbox()
+    first = {one.name: one.id for one in model_rows.models()}
+    monkeypatch.setattr(registry, "SANDBOX", new)
+    registry.ensure_sandbox()
+    assert registry.names()["sandbox/base"] == str(new / "base")
+    assert {one.name: one.id for one in model_rows.models()} == first
+    # what has other weights and is still there is another model
+    shutil.rmtree(new / "base")
+    shutil.copytree(SANDBOX / "math", new / "base")
+    monkeypatch.setattr(registry, "SANDBOX", old)
+    registry.ensure_sandbox()
+    monkeypatch.setattr(registry, "SANDBOX", new)
+    with pytest.raises(JobError, match="There is a model “sandbox/base” already"):
+        registry.ensure_sandbox()
+    shutil.rmtree(old)
+    registry.ensure_sandbox()
+    assert registry.names()["sandbox/base"] == str(new / "base")
+
+
 def test_a_folder_is_known_by_its_name_and_again_by_its_place(folder: Path) -> None:
     first = registry.register_model(str(folder))
     assert registry.register_model(str(folder)) == first
