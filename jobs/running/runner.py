@@ -41,12 +41,12 @@ class Run:
     device: str
     child: Child
     recorder: Recorder
+    memory_kills: int | None  # the kernel's, before it began
     unread: bytes = b""
     events: deque[Event] = field(default_factory=deque)
     end_of_events: bool = False
     stopping: str | None = None  # "cancel", "release", "error" or "fenced"
     kill_at: float | None = None
-    memory_kills: int | None = field(default_factory=memory.kills)  # before it began
 
     def stop(self, why: str) -> None:
         """Ask the process to end; it is killed when it takes too long."""
@@ -193,9 +193,10 @@ class Runner:
             "environment": prepare.environment(device, self.threads),
             "device": device,
         }
-        child = self.launcher.launch(f"{claimed.job_id}.{claimed.attempt}", request)
         recorder = Recorder(Claim(**{**_fields(claimed), "spec": spec}))
-        self.runs.append(Run(claimed, device, child, recorder))
+        memory_kills = memory.kills()
+        child = self.launcher.launch(f"{claimed.job_id}.{claimed.attempt}", request)
+        self.runs.append(Run(claimed, device, child, recorder, memory_kills))
 
     def _wait(self, timeout_seconds: float) -> None:
         watched = [run.child.events for run in self.runs if not run.end_of_events]
