@@ -65,25 +65,12 @@ def check_suite(design: SearchDesign, experts: Iterable[str] = ()) -> Asked:
 
 def _refuse_prompt_sets(names: Iterable[str]) -> None:
     """Sets that a judge scores: some may never choose a merge, and none is a suite."""
-    from evaluation.judge.sets import list_sets, require_selection_allowed
+    from evaluation.judge.sets import require_no_sets
 
-    sets = sorted((one.name for one in list_sets()), key=len, reverse=True)
-    for name in names:
-        stem = name.partition("@")[0].rstrip("/").rsplit("/", 1)[-1]
-        # the longest first: "mt-bench" is a part of another set's name
-        same = next((one for one in sets if one in name), None)
-        if "pfmt" in name.lower():
-            same = next(one for one in sets if "pfmt" in one)
-        if same is None:
-            continue
-        try:
-            require_selection_allowed(same)
-        except EvaluationError as error:
-            raise SearchError(str(error)) from None
-        if stem == same:
-            raise SearchError(
-                f"{same} is a set of prompts for a judge, not a suite; a search scores a suite."
-            )
+    try:
+        require_no_sets(names, "search")
+    except EvaluationError as error:
+        raise SearchError(str(error)) from None
 
 
 def parts(design: SearchDesign, items: Counts) -> tuple[Counts, Counts]:

@@ -44,25 +44,12 @@ def check_suite(design: Design) -> Suite:
 
 def _refuse_prompt_sets(names: Iterable[str]) -> None:
     """Sets that a judge scores: some may never choose a merge, and none is a suite."""
-    from evaluation.judge.sets import list_sets, require_selection_allowed
+    from evaluation.judge.sets import require_no_sets
 
-    sets = sorted((one.name for one in list_sets()), key=len, reverse=True)
-    for name in names:
-        stem = name.partition("@")[0].rstrip("/").rsplit("/", 1)[-1]
-        # the longest first: "mt-bench" is a part of another set's name
-        same = next((one for one in sets if one in name), None)
-        if "pfmt" in name.lower():
-            same = next(one for one in sets if "pfmt" in one)
-        if same is None:
-            continue
-        try:
-            require_selection_allowed(same)
-        except EvaluationError as error:
-            raise StudyError(str(error)) from None
-        if stem == same:
-            raise StudyError(
-                f"{same} is a set of prompts for a judge, not a suite; a study scores a suite."
-            )
+    try:
+        require_no_sets(names, "study")
+    except EvaluationError as error:
+        raise StudyError(str(error)) from None
 
 
 def check_items(design: Design, reported: Mapping[str, int | None]) -> None:

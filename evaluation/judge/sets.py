@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -191,6 +191,32 @@ def require_selection_allowed(name_or_path: str | Path) -> None:
         raise JudgeError(
             f"{name_or_path} is for reporting only; no search or sweep may choose by it: {reason}"
         )
+
+
+def require_no_sets(names: Iterable[str], scorer: str) -> None:
+    """Refuse what names a prompt set where a suite or a task is asked for.
+
+    Args:
+        names: of suites, tasks or files.
+        scorer: what would score them: "study", "search".
+
+    Raises:
+        JudgeError: no merge may be chosen by the set (`require_selection_allowed`), or it is a set.
+    """
+    sets = sorted((one.name for one in list_sets()), key=len, reverse=True)
+    for name in names:
+        stem = name.partition("@")[0].rstrip("/").rsplit("/", 1)[-1]
+        # the longest first: "mt-bench" is a part of another set's name
+        same = next((one for one in sets if one in name), None)
+        if "pfmt" in name.lower():
+            same = next(one for one in sets if "pfmt" in one)
+        if same is None:
+            continue
+        require_selection_allowed(same)
+        if stem == same:
+            raise JudgeError(
+                f"{same} is a set of prompts for a judge, not a suite; a {scorer} scores a suite."
+            )
 
 
 def _load(path: Path) -> PromptSet:

@@ -22,11 +22,11 @@ from search.checks import check_items, check_suite, parts
 from search.errors import SearchError, about
 from search.estimate import SearchPlan
 from search.space import SearchSpace
+from studies.cost import SMALL_PARAMETERS
 
 if TYPE_CHECKING:
     from search.design import SearchDesign
 
-SMALL_PARAMETERS = 20_000_000
 MERGE_SHARE = 0.15  # of a trial's time, where nothing else is known
 
 

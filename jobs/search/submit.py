@@ -7,7 +7,6 @@ scored on the held-out items.
 
 from __future__ import annotations
 
-import os
 import uuid
 
 from sqlalchemy import delete
@@ -19,8 +18,7 @@ from db.queries.models import ModelRow
 from db.queries.searches import SearchRow
 from db.tables import Job, Search
 from evaluation.published.folder import data_folder
-from jobs import devices
-from jobs.cluster import places
+from jobs.lanes import lanes
 from jobs.models import recipes
 from jobs.running import api, queue
 from jobs.search import models, scoring, state
@@ -33,9 +31,7 @@ from search.trials import OUTSIDE
 
 __all__ = ["extend", "materialise", "plan", "recipe_of", "remove", "resume", "stop", "submit"]
 
-MOST_LANES = 8
 MOST_DEATHS = 12  # a trial that kills its process is left out after two of them
-SMALL_PARAMETERS = 20_000_000
 # what all trials of a search share; the others may change when it goes on
 KEPT = ("recipe", "space", "objectives", "suite", "tasks", "limit", "split")
 
@@ -119,30 +115,13 @@ def remove(search_id: int) -> None:
     storage.delete(settings.database_url(), [row.storage, row.storage + OUTSIDE])
 
 
-def lanes(known: dict[str, ModelRow], trials: int, device: str = "auto") -> tuple[int, bool]:
-    """How many processes ask at once, and whether each of them takes a single core.
-
-    As in a study: a model below some 20 M parameters is scored fastest by one thread.
-    """
-    gpus = devices.devices()
-    nodes = places.looked_up() if settings.ray_address() else []
-    if device != "cpu" and gpus != ["cpu"] and not nodes:
-        return min(len(gpus), MOST_LANES), False
-    sizes = [row.n_parameters for row in known.values()]
-    small = all(size is not None and size < SMALL_PARAMETERS for size in sizes)
-    if nodes:
-        return places.lanes(nodes, small=small, most=max(1, trials))
-    cores = min(os.cpu_count() or 1, MOST_LANES, max(1, trials))
-    return (cores, True) if small and cores > 1 else (1, small)
-
-
 def _start(search_id: int, known: dict[str, ModelRow], device: str) -> str:
     """Queue what is left of a search."""
     row = state.get(search_id)
     design = state.design_of(row)
     asked = check_suite(design, models.domains(known, design))
     group = uuid.uuid4().hex[:12]
-    n_lanes, narrow = lanes(known, design.trials, device)
+    n_lanes, narrow = lanes(known.values(), max(1, design.trials), device)
     with state.trials(row) as trials:
         running = row.group is not None and api.open_jobs(row.group)
         if not running:  # what a process left that was killed

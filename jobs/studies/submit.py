@@ -7,28 +7,24 @@ everything else, and per stage a few lanes. A lane asks for its points when it s
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
-from db import settings
 from db.engine import transaction
 from db.queries import studies as study_rows
 from db.queries.models import ModelRow
 from db.queries.studies import sources_key
 from db.tables import ItemList, Job, PointScore, Study, StudyPoint
 from evaluation.published.folder import data_folder
-from jobs import devices
-from jobs.cluster import places
+from jobs.lanes import lanes as lanes_of
 from jobs.models import recipes, similarity
 from jobs.running import api, groups, queue
 from jobs.studies import parents, prepare, record, scores, state
 from jobs.studies.planning import plan
 from studies.design import Design
 from studies.errors import StudyError
-from studies.estimate import SMALL_PARAMETERS
 from studies.points import points_of
 from studies.stages import INSTRUCT
 
@@ -37,7 +33,6 @@ __all__ = [
     "submit",
 ]  # fmt: skip
 
-MOST_LANES = 8
 MOST_DEATHS = 12  # a point that kills its process is left out after two of them
 KEPT = ("suite", "limit", "split")  # what all points of a study share
 
@@ -135,23 +130,8 @@ def remove(study_id: int) -> None:
 
 
 def lanes(design: Design, known: dict[str, ModelRow], device: str = "auto") -> tuple[int, bool]:
-    """How many lanes a stage has, and whether each of them takes a single core.
-
-    A model below some 20 M parameters is scored fastest by one thread: a lane for each core. A
-    larger one takes all cores itself, and each GPU serves one lane. On a cluster all of its nodes
-    count.
-    """
-    sizes = [row.n_parameters for row in known.values()]
-    small = all(size is not None and size < SMALL_PARAMETERS for size in sizes)
-    most = max(design.counts().values(), default=1)
-    nodes = places.looked_up() if settings.ray_address() else []
-    if nodes:
-        return places.lanes(nodes, small=small, most=most)
-    gpus = devices.devices()
-    if device != "cpu" and gpus != ["cpu"]:
-        return min(len(gpus), MOST_LANES), False
-    cores = min(os.cpu_count() or 1, MOST_LANES, most)
-    return (cores, True) if small and cores > 1 else (1, small)
+    """How many lanes a stage has, and whether each of them takes a single core (`jobs.lanes`)."""
+    return lanes_of(known.values(), max(design.counts().values(), default=1), device)
 
 
 def _start(study_id: int, design: Design, known: dict[str, ModelRow], device: str) -> str:
