@@ -14,24 +14,22 @@ import streamlit as st
 from db.queries.models import ModelRow
 from merging.recipes.recipe import DTYPES
 from merging.tokenizers import templates
-from pages.components import problems, words
+from pages.components import drafts, problems, words
 from pages.components.build import keys, method_form, recipe_slices
 from pages.components.build.draft import MAX_SEED, Draft
 
-KEY = "build_draft"
+FORM = "build"
 
 
 def current() -> Draft | None:
     """The draft of this tab."""
-    draft: Draft | None = st.session_state.get(KEY)
+    draft: Draft | None = drafts.current(FORM)
     return draft
 
 
 def put(draft: Draft) -> None:
     """Show another draft: the widgets are made anew from it. Only before they are drawn."""
-    before = current()
-    draft.number = 0 if before is None else before.number + 1
-    st.session_state[KEY] = draft
+    drafts.put(FORM, draft)
 
 
 def draw(draft: Draft, models: Sequence[ModelRow]) -> None:
@@ -49,10 +47,7 @@ def draw(draft: Draft, models: Sequence[ModelRow]) -> None:
 
 def seeded(draft: Draft, name: str, value: Any) -> str:
     """The key of a widget, holding the draft's value when the widget is new to this page."""
-    key = keys.of(draft, name)
-    if key not in st.session_state:
-        st.session_state[key] = value
-    return key
+    return drafts.seeded(keys.of(draft, name), value)
 
 
 def _models(draft: Draft, models: Sequence[ModelRow]) -> None:
@@ -94,8 +89,7 @@ def _models(draft: Draft, models: Sequence[ModelRow]) -> None:
 
 def _names(models: Sequence[ModelRow], draft: Draft, role: str) -> list[str]:
     """Every model's name, those of the role first, and whatever else the draft names."""
-    fitting = sorted(models, key=lambda row: (row.role != role, row.role == "merge", row.id))
-    return list(dict.fromkeys([row.name for row in fitting] + draft.references))
+    return drafts.names(models, role, draft.references)
 
 
 def _details(draft: Draft) -> None:

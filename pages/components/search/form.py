@@ -15,12 +15,12 @@ from streamlit.delta_generator import DeltaGenerator
 from db.queries.models import ModelRow
 from evaluation.suites import list_suites
 from merging.methods import METHODS
-from pages.components import problems
+from pages.components import drafts, problems
 from pages.components.build import method_picker
 from pages.components.search import typed
 from pages.components.search.draft import MAX_SEED, Draft
 
-KEY = "search_draft"
+FORM = "search"
 SAMPLERS = {
     "tpe": "TPE: learns from every trial",
     "cmaes": "CMA-ES: numbers only",
@@ -39,15 +39,13 @@ Places = dict[str, DeltaGenerator]
 
 def current() -> Draft | None:
     """The draft of this tab."""
-    found: Draft | None = st.session_state.get(KEY)
+    found: Draft | None = drafts.current(FORM)
     return found
 
 
 def put(draft: Draft) -> None:
     """Show another draft: the widgets are made anew from it. Only before they are drawn."""
-    before = current()
-    draft.number = 0 if before is None else before.number + 1
-    st.session_state[KEY] = draft
+    drafts.put(FORM, draft)
 
 
 def draw(draft: Draft, models: list[ModelRow]) -> Places:
@@ -77,10 +75,7 @@ def tell(places: Places, found: Mapping[str, str]) -> None:
 
 def seeded(draft: Draft, name: str, value: Any) -> str:
     """The key of a widget, holding the draft's value when the widget is new to this page."""
-    key = f"search_form_{name}#{draft.number}"
-    if key not in st.session_state:
-        st.session_state[key] = value
-    return key
+    return drafts.seeded(f"search_form_{name}#{draft.number}", value)
 
 
 def _models(draft: Draft, models: list[ModelRow]) -> None:
@@ -102,9 +97,7 @@ def _models(draft: Draft, models: list[ModelRow]) -> None:
 
 
 def _names(models: list[ModelRow], draft: Draft, role: str) -> list[str]:
-    fitting = sorted(models, key=lambda row: (row.role != role, row.role == "merge", row.id))
-    named = [one for one in (draft.base, *draft.models, draft.instruct) if one]
-    return list(dict.fromkeys([row.name for row in fitting] + named))
+    return drafts.names(models, role, (draft.base, *draft.models, draft.instruct))
 
 
 def _space(draft: Draft) -> None:

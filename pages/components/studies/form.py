@@ -15,12 +15,11 @@ from streamlit.delta_generator import DeltaGenerator
 from db.queries.models import ModelRow
 from evaluation.suites import list_suites
 from merging.methods import METHODS, OptionField, get_method
-from pages.components import problems
+from pages.components import drafts, problems
 from pages.components.build import method_picker, option_fields
-from pages.components.studies import draft as drafts
-from pages.components.studies.draft import MAX_SEED, Draft
+from pages.components.studies.draft import MAX_SEED, NUMBERS, Draft, fill_defaults
 
-KEY = "study_draft"
+FORM = "study"
 STAGE_TITLES = {
     "1": "1 · base + expert",
     "2": "2 · pairs",
@@ -32,15 +31,13 @@ Places = dict[str, DeltaGenerator]
 
 def current() -> Draft | None:
     """The draft of this tab."""
-    found: Draft | None = st.session_state.get(KEY)
+    found: Draft | None = drafts.current(FORM)
     return found
 
 
 def put(draft: Draft) -> None:
     """Show another draft: the widgets are made anew from it. Only before they are drawn."""
-    before = current()
-    draft.number = 0 if before is None else before.number + 1
-    st.session_state[KEY] = draft
+    drafts.put(FORM, draft)
 
 
 def draw(draft: Draft, models: list[ModelRow]) -> Places:
@@ -75,10 +72,7 @@ def tell(places: Places, found: Mapping[str, str]) -> None:
 
 def seeded(draft: Draft, name: str, value: Any) -> str:
     """The key of a widget, holding the draft's value when the widget is new to this page."""
-    key = f"study_form_{name}#{draft.number}"
-    if key not in st.session_state:
-        st.session_state[key] = value
-    return key
+    return drafts.seeded(f"study_form_{name}#{draft.number}", value)
 
 
 def _models(draft: Draft, models: list[ModelRow]) -> None:
@@ -122,10 +116,7 @@ def _models(draft: Draft, models: list[ModelRow]) -> None:
 
 
 def _names(models: list[ModelRow], draft: Draft, role: str) -> list[str]:
-    """Every model's name, those of the role first, and whatever else the draft names."""
-    fitting = sorted(models, key=lambda row: (row.role != role, row.role == "merge", row.id))
-    named = [one for one in (draft.base, *draft.experts, draft.instruct) if one]
-    return list(dict.fromkeys([row.name for row in fitting] + named))
+    return drafts.names(models, role, (draft.base, *draft.experts, draft.instruct))
 
 
 def _methods(draft: Draft, places: Places) -> None:
@@ -141,7 +132,7 @@ def _methods(draft: Draft, places: Places) -> None:
     if draft.methods:
         st.caption("Values with commas between; every combination is a merge.")
     for name in draft.methods:
-        drafts.fill_defaults(draft, name)
+        fill_defaults(draft, name)
         with st.container(gap="small"):
             st.markdown(f"**{METHODS[name].title}**")
             _method(draft, name)
@@ -152,7 +143,7 @@ def _method(draft: Draft, name: str) -> None:
     method = get_method(name)
     fields = method.fields()
     grid, fixed = draft.grids.setdefault(name, {}), draft.fixed.setdefault(name, {})
-    numbers = [one for one in fields if one.kind in drafts.NUMBERS]
+    numbers = [one for one in fields if one.kind in NUMBERS]
     others = [
         one for one in fields if one not in numbers and one.name not in fixed.get("@grid", {})
     ]
